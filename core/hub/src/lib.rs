@@ -1,0 +1,19 @@
+//! Everything is a bounded log, and everyone who listens holds a position in it.
+//!
+//! Read in this order: [`topic`] (names), [`message`] (what travels), [`space`] (how it is kept),
+//! [`store`] (where it is kept), [`access`] (who may), [`link`] (what a door may ask and what it hears),
+//! [`hub`] (publish, append, fan out), then the inside: `directory`, `outbox`, `session`.
+
+pub mod access;
+pub mod link;
+pub mod message;
+pub mod space;
+pub mod store;
+pub mod topic;
+
+pub use access::{Access, Action, Credentials, Peer, Principal, Verdict};
+pub use link::{Answer, Call, Delivery, Hello, Refused};
+pub use message::{Content, Form, Headers, Message, MessageId, Position, Record, Sender, SessionId, SpaceId};
+pub use space::{Keep, Lag, Limits, Space};
+pub use store::{Journal, Store, StoreError, Table};
+pub use topic::{Filter, Topic};

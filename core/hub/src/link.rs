@@ -1,0 +1,387 @@
+//! What a door may ask of the hub, and what it hears.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use yizhan_talk::{Close, Timestamp};
+
+use crate::{
+    access::{Action, Credentials, Principal},
+    message::{Content, Headers, Position, Record, SessionId},
+    store::{Missed, PageSize, Range, StoreError},
+    topic::{BadName, Filter, Topic},
+};
+
+/// A subscription's number, chosen by the door; one number, one subscription in a session.
+pub type SubscriptionId = u32;
+
+/// What a connection may ask.
+#[derive(Debug)]
+pub enum Call {
+    /// Who I am. The first call of every link; a second one is refused.
+    Hello(Box<Hello>),
+    /// Let me hear this.
+    Subscribe(Box<Subscribe>),
+    /// No more of this.
+    Unsubscribe(SubscriptionId),
+    /// Send this.
+    Publish(Publish),
+    /// I have everything of this subscription up to here.
+    Ack(SubscriptionId, Acked),
+    /// Give me a page of one topic's past.
+    History(Topic, Range, PageSize),
+    /// Give me the newest record of each key of these topics.
+    State(Filter, usize),
+    /// Who listens to this topic.
+    PresenceOfTopic(Topic),
+    /// Whether this user is here, and on which devices.
+    PresenceOfUser(Arc<str>),
+    /// I go, and my session ends: no last message, nothing kept.
+    Goodbye,
+}
+
+/// Who a client is and what it wants its session to be.
+#[derive(Debug)]
+pub struct Hello {
+    /// What it shows.
+    pub credentials: Credentials,
+    /// The name of the device, where there is one.
+    pub device: Option<Arc<str>>,
+    /// A session to go on with.
+    pub resume: Option<Resume>,
+    /// How long the session outlives its connection; zero ends both at once. Cut to the server's limit.
+    pub keep: Duration,
+    /// Published when the session ends without a goodbye.
+    pub last_message: Option<Publish>,
+}
+
+/// A session to go on with.
+#[derive(Debug, Clone)]
+pub struct Resume {
+    /// Its number.
+    pub session: SessionId,
+    /// Its secret, as [`Opened`] gave it.
+    pub secret: Arc<str>,
+    /// Where each of its subscriptions stands, as far as the client knows. One that is not named goes on
+    /// from where the server last heard.
+    pub have: Vec<Have>,
+}
+
+/// What a client has of one subscription.
+#[derive(Debug, Clone)]
+pub struct Have {
+    /// Which subscription.
+    pub subscription: SubscriptionId,
+    /// The number of the last delivery it got (see [`Delivery::Record`]), for spaces that keep nothing.
+    pub number: Option<u64>,
+    /// The last position it got in each kept space and lane.
+    pub positions: Vec<Position>,
+}
+
+/// A wish to hear a filter's topics.
+#[derive(Debug)]
+pub struct Subscribe {
+    /// The subscription's number. One that is in use is replaced.
+    pub id: SubscriptionId,
+    /// Which topics.
+    pub filter: Filter,
+    /// From where on.
+    pub from: Start,
+    /// Whether the newest record of each key comes first.
+    pub with_state: bool,
+    /// Deliveries that may be under way without an [`Call::Ack`]; `None` where the transport's own flow
+    /// control is enough.
+    pub window: Option<u32>,
+    /// Whether what this session itself publishes is left out.
+    pub no_local: bool,
+}
+
+/// Where a subscription begins.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// With what is published from now on.
+    Now,
+    /// After these places, one for each space and lane the client knows; elsewhere from now.
+    Positions(Vec<Position>),
+    /// With the record after this number of its one topic. Refused for a filter with wildcards.
+    Seq(u64),
+    /// With the newest so many of its one topic. Refused for a filter with wildcards.
+    Last(u32),
+}
+
+/// Something to publish. The hub adds who and when.
+#[derive(Debug, Clone)]
+pub struct Publish {
+    /// Where to.
+    pub topic: Topic,
+    /// See [`crate::Message::key`].
+    pub key: Option<Arc<str>>,
+    /// The client's own id for it: repeated within the window, it is answered like the first. Ids of
+    /// different users never meet.
+    pub id: Option<Arc<str>>,
+    /// How the body is to be read.
+    pub content: Content,
+    /// Names and values that travel along.
+    pub headers: Headers,
+    /// The body.
+    pub body: Bytes,
+    /// How long it is worth delivering.
+    pub expires_in: Option<Duration>,
+    /// The durability the client wants; refused where the space promises less.
+    pub wants: Durability,
+}
+
+/// How safe a message is once it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Durability {
+    /// It was given to those who listen now.
+    #[default]
+    None,
+    /// It is in memory.
+    Memory,
+    /// It is on disk, after `fsync`.
+    Disk,
+}
+
+/// How far a client has a subscription's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acked {
+    /// Up to the delivery with this number.
+    Number(u64),
+    /// Up to this place in its lane.
+    Position(Position),
+}
+
+/// What comes back for a call.
+#[derive(Debug)]
+pub enum Answer {
+    /// For [`Call::Hello`].
+    Opened(Box<Opened>),
+    /// For [`Call::Subscribe`].
+    Subscribed {
+        /// Which one.
+        id: SubscriptionId,
+        /// The newest place of each kept space and lane that the filter overlaps.
+        heads: Vec<Position>,
+        /// What retention took between where the client asked to begin and where it begins.
+        missed: Missed,
+    },
+    /// For [`Call::Unsubscribe`], [`Call::Ack`] and [`Call::Goodbye`].
+    Done,
+    /// For [`Call::Publish`].
+    Published(Receipt),
+    /// For [`Call::History`].
+    History(crate::store::Page),
+    /// For [`Call::State`].
+    State(Vec<Arc<Record>>),
+    /// For both presence calls: one entry a session, oldest first.
+    Present(Vec<Present>),
+    /// The call did nothing.
+    Refused(Refused),
+}
+
+/// An open session.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// Its number.
+    pub session: SessionId,
+    /// What resuming it takes; empty where it does not outlive its connection.
+    pub secret: Arc<str>,
+    /// Who the client is.
+    pub principal: Arc<Principal>,
+    /// Whether this is a session that went on, with its subscriptions.
+    pub resumed: bool,
+    /// How long it outlives its connection.
+    pub keep: Duration,
+    /// For a resumed session: its subscriptions, and what each of them lost while asleep.
+    pub subscriptions: Vec<(SubscriptionId, Filter, Missed)>,
+}
+
+/// A publish that happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its place; `None` in a space that keeps nothing.
+    pub position: Option<Position>,
+    /// Its number within its topic; 0 in a space that keeps nothing.
+    pub seq: u64,
+    /// When the server took it.
+    pub at: Timestamp,
+    /// How safe it is.
+    pub durability: Durability,
+    /// It had been published before under the same id.
+    pub duplicate: bool,
+}
+
+/// One session that is here.
+#[derive(Debug, Clone)]
+pub struct Present {
+    /// Whose.
+    pub user: Arc<str>,
+    /// On which device.
+    pub device: Option<Arc<str>>,
+    /// Its number.
+    pub session: SessionId,
+    /// By which door.
+    pub door: &'static str,
+    /// Since when: subscribed, or connected.
+    pub since: Timestamp,
+}
+
+/// What comes unasked.
+#[derive(Debug)]
+pub enum Delivery {
+    /// A record for one of the session's subscriptions.
+    Record {
+        /// Which subscription.
+        subscription: SubscriptionId,
+        /// Counts this subscription's deliveries: 1, 2, 3, …; also across reconnects.
+        number: u64,
+        /// The record.
+        record: Arc<Record>,
+    },
+    /// Records that this subscription should have had and did not get, just before what comes next.
+    Missed {
+        /// Which subscription.
+        subscription: SubscriptionId,
+        /// How many; they count as deliveries in `number`, where the number is known.
+        missed: Missed,
+    },
+    /// The state that was asked for is complete, what follows is live.
+    StateEnd {
+        /// Which subscription.
+        subscription: SubscriptionId,
+    },
+    /// The hub ends this link.
+    Leave(Close),
+}
+
+/// Policy or circumstances said no. The connection goes on.
+///
+/// `code` is the number that the doors show; see `docs/reference/errors.md`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No such name or wrong password, or none given where one is needed.
+    #[error("not admitted: the user, password or token is wrong, or one is needed here")]
+    NotAdmitted,
+    /// The token was good and has expired.
+    #[error("the token has expired: get a new one")]
+    TokenExpired,
+    /// The token is not one that this server takes, and why.
+    #[error("the token is not valid here: {0}")]
+    BadToken(&'static str),
+    /// Too many wrong passwords: wait.
+    #[error("too many failed attempts: try again later")]
+    TooManyAttempts(Duration),
+    /// No rule lets this user do that there.
+    #[error("you may not {action} '{name}': ask an operator for a rule that allows it")]
+    NotAllowed {
+        /// What.
+        action: Action,
+        /// Where.
+        name: Arc<str>,
+    },
+    /// The name is not valid.
+    #[error("bad name: {0}")]
+    BadName(#[from] BadName),
+    /// Hello has to come first.
+    #[error("say hello first")]
+    HelloFirst,
+    /// Hello came twice.
+    #[error("this connection has said hello already")]
+    HelloTwice,
+    /// The session is not there, or the secret is wrong.
+    #[error("there is no such session to resume: open a new one")]
+    NoSession,
+    /// No subscription has this number.
+    #[error("there is no subscription with this number")]
+    NoSubscription,
+    /// A session has at most so many subscriptions.
+    #[error("a session has at most {0} subscriptions: use a filter with wildcards")]
+    TooManySubscriptions(usize),
+    /// The body is larger than allowed.
+    #[error("the body has {bytes} bytes, at most {bytes_max} are taken")]
+    TooLarge {
+        /// What came.
+        bytes: usize,
+        /// What is taken.
+        bytes_max: usize,
+    },
+    /// Too much in too short a time.
+    #[error("too fast: slow down")]
+    TooFast(Duration),
+    /// No space has this topic.
+    #[error("no space takes the topic '{0}': add one to the config")]
+    NoSpace(Topic),
+    /// The space keeps nothing, so there is nothing to read.
+    #[error("'{0}' lies in a space that keeps nothing: there is no history")]
+    NotKept(Arc<str>),
+    /// The client asked for more durability than the space has.
+    #[error("the space of '{topic}' does not promise that durability")]
+    NotDurable {
+        /// Where to.
+        topic: Topic,
+    },
+    /// The position is not one of this server's, or of data that is gone.
+    #[error("this position is not known here: begin again from now or from a number")]
+    BadPosition,
+    /// Counting by numbers needs one topic.
+    #[error("'from seq' and 'last' need one topic, not a filter with wildcards")]
+    NotOneTopic,
+    /// The header or key is larger than allowed.
+    #[error("too many or too large headers, or too long an id or key")]
+    HeadersTooLarge,
+    /// The server is stopping.
+    #[error("the server is stopping: reconnect")]
+    Stopping,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Refused {
+    /// The number that doors show. Stable: scripts rely on it.
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::HelloFirst => 101,
+            Self::HelloTwice => 102,
+            Self::BadName(_) => 110,
+            Self::NotOneTopic => 111,
+            Self::BadPosition => 112,
+            Self::HeadersTooLarge => 113,
+            Self::TooLarge { .. } => 114,
+            Self::NotAdmitted => 201,
+            Self::TokenExpired => 202,
+            Self::BadToken(_) => 203,
+            Self::TooManyAttempts(_) => 204,
+            Self::NotAllowed { .. } => 210,
+            Self::NoSession => 301,
+            Self::NoSubscription => 302,
+            Self::NoSpace(_) => 310,
+            Self::NotKept(_) => 311,
+            Self::NotDurable { .. } => 312,
+            Self::TooManySubscriptions(_) => 401,
+            Self::TooFast(_) => 402,
+            Self::Stopping => 501,
+            Self::Store(StoreError::Full) => 510,
+            Self::Store(StoreError::Busy) => 511,
+            Self::Store(StoreError::Corrupt { .. }) => 512,
+            Self::Store(StoreError::Conflict) => 513,
+            Self::Store(StoreError::Closed) => 501,
+            Self::Store(StoreError::Failed(_)) => 519,
+        }
+    }
+
+    /// Whether and when the same request may succeed.
+    #[must_use]
+    pub fn again(&self) -> yizhan_talk::Again {
+        use yizhan_talk::Again;
+        match self {
+            Self::TooManyAttempts(wait) | Self::TooFast(wait) => Again::After(*wait),
+            Self::Stopping | Self::Store(StoreError::Closed | StoreError::Conflict) => Again::Soon,
+            Self::Store(StoreError::Busy) => Again::After(Duration::from_millis(100)),
+            Self::Store(_) => Again::After(Duration::from_secs(5)),
+            _ => Again::Never,
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Where things are kept. `engines/disk` is one store, [`crate::memory`] another.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use yizhan_talk::Timestamp;
+
+use crate::{
+    message::{Message, Position, Record, SpaceId},
+    space::Space,
+    topic::{Filter, Topic},
+};
+
+/// Journals by space, tables by name.
+pub trait Store: Send + Sync + 'static {
+    /// Opens a space's journal, or makes it. Called once for each kept space when the hub opens.
+    fn journal<'a>(&'a self, space: &'a Space) -> BoxFuture<'a, Result<Arc<dyn Journal>, StoreError>>;
+
+    /// Opens a table, or makes it.
+    fn table(&self, name: &'static str) -> Result<Arc<dyn Table>, StoreError>;
+}
+
+/// One space's append-only log, in one or more lanes.
+pub trait Journal: Send + Sync + 'static {
+    /// The space's number.
+    fn id(&self) -> SpaceId;
+
+    /// Hands a message over to be kept. Order within a topic is the order of these calls; the message is
+    /// in line when this returns. The future is ready when the message is as safe as its space promises:
+    /// on disk, after `fsync`.
+    ///
+    /// `at` is when the server took it. A repeated message id gives the first one's place, `duplicate`
+    /// set, once that first one is safe.
+    fn append(&self, at: Timestamp, message: Message) -> BoxFuture<'static, Result<Appended, StoreError>>;
+
+    /// Sets who hears of every record once it is safe, in the order of positions of each lane.
+    /// Set once, when the hub opens.
+    fn set_tail(&self, tail: Arc<dyn Tail>);
+
+    /// The place of the newest safe record of each lane: reading after it gives what comes next.
+    fn heads(&self) -> Vec<Position>;
+
+    /// Reads on from a place: the records of `after`'s lane that lie behind it and match, oldest first,
+    /// expired ones included.
+    fn read<'a>(&'a self, after: Position, filter: &'a Filter, page: PageSize)
+    -> BoxFuture<'a, Result<Page, StoreError>>;
+
+    /// Reads one topic's records by their numbers, oldest first in the answer.
+    fn history<'a>(&'a self, topic: &'a Topic, range: Range, page: PageSize)
+    -> BoxFuture<'a, Result<Page, StoreError>>;
+
+    /// The newest record of each key of each matching topic: the topics' state. At most `records_max`, in
+    /// the order of positions.
+    fn state<'a>(&'a self, filter: &'a Filter, records_max: usize)
+    -> BoxFuture<'a, Result<Vec<Arc<Record>>, StoreError>>;
+
+    /// Topics with a matching name that something is kept of, in the order of names, after `after`.
+    fn topics(&self, filter: &Filter, after: Option<&Topic>, topics_max: usize) -> Vec<TopicSummary>;
+
+    /// What the journal holds and costs.
+    fn figures(&self) -> JournalFigures;
+}
+
+/// Who hears of records once they are safe.
+pub trait Tail: Send + Sync + 'static {
+    /// These were appended to one lane, in this order. Must not wait: it is called between two commits.
+    fn appended(&self, records: &[Arc<Record>]);
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Where it is.
+    pub position: Position,
+    /// Its number within its topic.
+    pub seq: u64,
+    /// When the server took it (the first time).
+    pub at: Timestamp,
+    /// A message with the same id was there already; this is its place.
+    pub duplicate: bool,
+}
+
+/// How much one read gives at most. At least one record is given where one is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageSize {
+    /// Records.
+    pub records_max: usize,
+    /// Bytes of bodies.
+    pub bytes_max: usize,
+}
+
+/// Which of a topic's records. Numbers start at 1; bounds are not included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Range {
+    /// The newest ones.
+    Newest,
+    /// The ones right after this number.
+    After(u64),
+    /// The ones right before this number.
+    Before(u64),
+    /// Between two numbers, from the older end.
+    Between(u64, u64),
+    /// The ones taken at this moment or later, from the older end.
+    Since(Timestamp),
+}
+
+/// One read's answer.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Matching records, oldest first.
+    pub records: Vec<Arc<Record>>,
+    /// How far the read looked: go on from here. For [`Journal::history`]: the place of the last record.
+    pub through: Option<Position>,
+    /// Whether nothing more was there when this was read.
+    pub at_end: bool,
+    /// What retention took between the asked-for place and the first record given.
+    pub missed: Missed,
+}
+
+/// How many records somebody did not get who should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missed {
+    /// This many.
+    Count(u64),
+    /// Some, perhaps; nobody knows how many.
+    Unknown,
+}
+
+impl Missed {
+    /// None at all.
+    pub const NONE: Self = Self::Count(0);
+
+    /// Both gaps together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Count(a), Self::Count(b)) => Self::Count(a + b),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A topic that something is kept of.
+#[derive(Debug, Clone)]
+pub struct TopicSummary {
+    /// Its name.
+    pub topic: Topic,
+    /// The number of its newest record.
+    pub newest_seq: u64,
+    /// The number of the oldest record that is still there; one more than the newest where none is.
+    pub oldest_seq: u64,
+}
+
+/// What a journal holds and costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JournalFigures {
+    /// Records kept.
+    pub records: u64,
+    /// Bytes on disk or in memory.
+    pub bytes: u64,
+    /// Topics known.
+    pub topics: u64,
+    /// Messages that wait to be committed.
+    pub waiting: u64,
+}
+
+/// An ordered map with compare-and-set: sessions, accounts, tokens.
+pub trait Table: Send + Sync + 'static {
+    /// A value and its version; the version grows with every change of this key.
+    fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Option<(Bytes, u64)>, StoreError>>;
+
+    /// Puts a value, or removes it (`None`), where `expect` holds. Safe on disk when the future is ready.
+    /// Gives the new version.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where `expect` does not hold.
+    fn put<'a>(&'a self, key: &'a [u8], value: Option<Bytes>, expect: Expect)
+    -> BoxFuture<'a, Result<u64, StoreError>>;
+
+    /// Keys that begin with `prefix` and come after `after`, in order, with their values.
+    fn scan<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>, rows_max: usize)
+    -> BoxFuture<'a, Result<Vec<(Bytes, Bytes)>, StoreError>>;
+}
+
+/// What must be there for a [`Table::put`] to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// Whatever is there.
+    Any,
+    /// Nothing.
+    Absent,
+    /// Exactly this version.
+    Version(u64),
+}
+
+/// The world failed, or somebody else was quicker.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// No space is left on the disk. Goes away when space is there again.
+    #[error("the disk is full: free space or lower the retention")]
+    Full,
+    /// More waits to be committed than the queue takes. Goes away by itself.
+    #[error("the journal's queue is full: publish more slowly")]
+    Busy,
+    /// What was written is not what is read.
+    #[error("damaged data in {place}: run `yizhan store check`, then restore a backup or accept the loss")]
+    Corrupt {
+        /// File and offset.
+        place: String,
+    },
+    /// The table has another version of this key.
+    #[error("somebody else changed this at the same time: read it again")]
+    Conflict,
+    /// The store is being closed.
+    #[error("the store is closing")]
+    Closed,
+    /// Everything else, with its cause.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
