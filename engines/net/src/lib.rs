@@ -1,1 +1,46 @@
-//! yizhan-net
+//! The engine that touches the network: it moves bytes between any [`Connection`](yizhan_talk::Connection)
+//! and any [`Backend`](yizhan_talk::Backend), and knows neither.
+//!
+//! What a door uses:
+//! - [`Door`]: one protocol; [`Site`]: where it attaches. `site.tcp(door, &listen, each)`,
+//!   `site.http(route, each)`, `site.websocket(door, path, subprotocols, each)`, `site.task(name, future)`.
+//! - [`Listen`], [`Http`], [`Limits`], [`TlsFiles`], [`Deflate`]: sections of the config.
+//! - [`Stream`]: a byte stream (TCP, TLS, a WebSocket over HTTP/2) with its [`Line`] and its [`Peer`].
+//! - [`drive`]: the shell that runs a connection and its backend over a stream until it has [`Ended`].
+//! - [`Route`], [`Request`], [`Response`], [`Body`], [`reply`]: plain HTTP.
+//! - [`EventBody`]: a response body that is a connection with no input (Server-Sent Events).
+//! - [`Upgrade`], [`Subprotocol`], [`Kind`]: what a WebSocket client asked for.
+//! - [`Lines`], [`LineInfo`], [`Meters`]: who is connected, and what was counted.
+//! - [`fetch`]: a small HTTP client for key sets; [`websocket::client`]: a WebSocket client.
+//!
+//! What the server uses: [`Site::new`], [`Site::listen_http`], [`Site::start`] which gives an [`Open`]
+//! site: [`Open::bound`], [`Open::reload`], [`Open::drain`].
+//!
+//! Read in this order: [`address`], [`meters`], [`line`], [`stream`], [`drive`], [`websocket`], [`http`],
+//! [`site`].
+
+pub mod address;
+pub mod drive;
+pub mod events;
+mod fetching;
+pub mod http;
+pub mod line;
+pub mod meters;
+pub mod reply;
+pub mod setting;
+pub mod site;
+pub mod stream;
+pub mod tls;
+pub mod websocket;
+
+pub use address::Cidr;
+pub use drive::{Drive, Ended, drive};
+pub use events::EventBody;
+pub use fetching::{FetchError, fetch};
+pub use http::{Body, BodyError, Request, Response, Route};
+pub use line::{ClientCertificate, Line, LineInfo, Lines, Peer, Shell};
+pub use meters::{DoorMeters, Meters};
+pub use setting::{Deflate, Http, Limits, Listen, TlsFiles};
+pub use site::{Door, Open, Site, SiteError, SystemClock};
+pub use stream::Stream;
+pub use websocket::{Kind, Subprotocol, Upgrade};
