@@ -5,7 +5,10 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use yizhan_talk::{Now, Timestamp};
 
-use crate::{link::Refused, topic::{Filter, Topic}};
+use crate::{
+    link::Refused,
+    topic::{Filter, Topic},
+};
 
 /// What a client shows to come in. Its `Debug` says which kind it is and nothing else.
 #[derive(Clone)]

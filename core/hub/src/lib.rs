@@ -5,14 +5,27 @@
 //! [`hub`] (publish, append, fan out), then the inside: `directory`, `outbox`, `session`.
 
 pub mod access;
+pub mod attend;
+mod directory;
+mod guard;
+pub mod hub;
+pub mod inspect;
 pub mod link;
+pub mod live;
 pub mod message;
+mod outbox;
+pub mod publish;
+mod saved;
+mod session;
 pub mod space;
 pub mod store;
+mod subscribe;
 pub mod topic;
 
 pub use access::{Access, Action, Credentials, Peer, Principal, Verdict};
+pub use hub::{Hub, Limits as HubLimits, Meters, Options, Work};
 pub use link::{Answer, Call, Delivery, Hello, Refused};
+pub use live::{Handle, Link};
 pub use message::{Content, Form, Headers, Message, MessageId, Position, Record, Sender, SessionId, SpaceId};
 pub use space::{Keep, Lag, Limits, Space};
 pub use store::{Journal, Store, StoreError, Table};

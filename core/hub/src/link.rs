@@ -243,7 +243,9 @@ pub enum Delivery {
     Missed {
         /// Which subscription.
         subscription: SubscriptionId,
-        /// How many; they count as deliveries in `number`, where the number is known.
+        /// The number that the first of them would have had.
+        number: u64,
+        /// How many; they count as deliveries, where the number is known.
         missed: Missed,
     },
     /// The state that was asked for is complete, what follows is live.

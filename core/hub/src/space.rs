@@ -91,8 +91,19 @@ impl SpaceFinder {
         let mut order: Vec<_> = spaces.into_iter().map(|s| s.topics.clone()).zip(0..).collect();
         order.sort_by_key(|(filter, i)| {
             // Level by level a name is more specific than '+', and '+' than '#' or the end.
-            let rank: Vec<u8> =
-                filter.levels().map(|l| if l == "+" { 1 } else if l == "#" { 2 } else { 0 }).chain([3]).collect();
+            let rank: Vec<u8> = filter
+                .levels()
+                .map(|l| {
+                    if l == "+" {
+                        1
+                    } else if l == "#" {
+                        2
+                    } else {
+                        0
+                    }
+                })
+                .chain([3])
+                .collect();
             (rank, *i)
         });
         Self { order }
@@ -124,8 +135,12 @@ mod tests {
             dedup: Dedup::default(),
             lanes: 1,
         };
-        let spaces =
-            [space("all", "#"), space("disk", "disk/#"), space("chats", "disk/+/chat"), space("one", "disk/a/chat")];
+        let spaces = [
+            space("all", "#"),
+            space("disk", "disk/#"),
+            space("chats", "disk/+/chat"),
+            space("one", "disk/a/chat"),
+        ];
         let finder = SpaceFinder::new(&spaces);
         let find = |t: &str| finder.find(&Topic::new(t).unwrap()).map(|i| spaces[i].name.as_str());
         assert_eq!(find("x"), Some("all"));

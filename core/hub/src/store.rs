@@ -43,17 +43,28 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Reads on from a place: the records of `after`'s lane that lie behind it and match, oldest first,
     /// expired ones included.
-    fn read<'a>(&'a self, after: Position, filter: &'a Filter, page: PageSize)
-    -> BoxFuture<'a, Result<Page, StoreError>>;
+    fn read<'a>(
+        &'a self,
+        after: Position,
+        filter: &'a Filter,
+        page: PageSize,
+    ) -> BoxFuture<'a, Result<Page, StoreError>>;
 
     /// Reads one topic's records by their numbers, oldest first in the answer.
-    fn history<'a>(&'a self, topic: &'a Topic, range: Range, page: PageSize)
-    -> BoxFuture<'a, Result<Page, StoreError>>;
+    fn history<'a>(
+        &'a self,
+        topic: &'a Topic,
+        range: Range,
+        page: PageSize,
+    ) -> BoxFuture<'a, Result<Page, StoreError>>;
 
     /// The newest record of each key of each matching topic: the topics' state. At most `records_max`, in
     /// the order of positions.
-    fn state<'a>(&'a self, filter: &'a Filter, records_max: usize)
-    -> BoxFuture<'a, Result<Vec<Arc<Record>>, StoreError>>;
+    fn state<'a>(
+        &'a self,
+        filter: &'a Filter,
+        records_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<Arc<Record>>, StoreError>>;
 
     /// Topics with a matching name that something is kept of, in the order of names, after `after`.
     fn topics(&self, filter: &Filter, after: Option<&Topic>, topics_max: usize) -> Vec<TopicSummary>;
@@ -175,12 +186,20 @@ pub trait Table: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where `expect` does not hold.
-    fn put<'a>(&'a self, key: &'a [u8], value: Option<Bytes>, expect: Expect)
-    -> BoxFuture<'a, Result<u64, StoreError>>;
+    fn put<'a>(
+        &'a self,
+        key: &'a [u8],
+        value: Option<Bytes>,
+        expect: Expect,
+    ) -> BoxFuture<'a, Result<u64, StoreError>>;
 
     /// Keys that begin with `prefix` and come after `after`, in order, with their values.
-    fn scan<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>, rows_max: usize)
-    -> BoxFuture<'a, Result<Vec<(Bytes, Bytes)>, StoreError>>;
+    fn scan<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a [u8]>,
+        rows_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<(Bytes, Bytes)>, StoreError>>;
 }
 
 /// What must be there for a [`Table::put`] to happen.

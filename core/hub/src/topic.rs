@@ -278,8 +278,11 @@ mod tests {
         let filters: Vec<Filter> = filters.iter().filter_map(|f| Filter::new(f).ok()).collect();
         let mut names = vec!["a".to_owned(), "b".into(), "c".into()];
         for depth in 0..3 {
-            let longer: Vec<_> =
-                names.iter().filter(|n| n.matches('/').count() == depth).flat_map(|n| ["a", "b", "c"].map(|l| format!("{n}/{l}"))).collect();
+            let longer: Vec<_> = names
+                .iter()
+                .filter(|n| n.matches('/').count() == depth)
+                .flat_map(|n| ["a", "b", "c"].map(|l| format!("{n}/{l}")))
+                .collect();
             names.extend(longer);
         }
         let topics: Vec<Topic> = names.iter().map(|n| Topic::new(n).unwrap()).collect();

@@ -63,8 +63,7 @@ impl Close {
     /// The client read too slowly for its space's lag policy.
     pub const TOO_SLOW: Self = Self::new(4010, "you read too slowly for this space", Again::Soon);
     /// A limit was passed so often that the connection ends.
-    pub const TOO_MANY: Self =
-        Self::new(4029, "too many requests", Again::After(Duration::from_secs(10)));
+    pub const TOO_MANY: Self = Self::new(4029, "too many requests", Again::After(Duration::from_secs(10)));
     /// An operator ended the connection.
     pub const KICKED: Self = Self::new(4030, "an operator ended this connection", Again::Never);
 }

@@ -11,6 +11,8 @@ pub mod close;
 pub mod contract;
 pub mod meter;
 pub mod out;
+#[cfg(feature = "script")]
+pub mod script;
 pub mod time;
 
 pub use close::{Again, Close, Fault};

@@ -1,0 +1,195 @@
+//! A session's life: open, taken over, asleep, ended.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use rustc_hash::FxHashMap;
+use yizhan_talk::{Now, Timestamp};
+
+use crate::{
+    access::{Access, Action, Bucket, Peer, Principal},
+    inspect::{ConnectionView, SessionView, SubscriptionView},
+    message::{Message, Record, SessionId},
+    outbox::{Outbox, OutboxLimits, Pushed, Subscription},
+    space::Lag,
+};
+
+/// A client's lasting place in the hub.
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    /// What resuming takes; `None` where the session ends with its connection.
+    pub(crate) secret: Option<Arc<str>>,
+    pub(crate) principal: Arc<Principal>,
+    pub(crate) opened_at: Timestamp,
+    pub(crate) keep: Duration,
+    pub(crate) rates: RateBuckets,
+    state: Mutex<State>,
+}
+
+/// The buckets that one session's publishes are taken from.
+#[derive(Default)]
+pub(crate) struct RateBuckets {
+    pub(crate) messages: Bucket,
+    pub(crate) bytes: Bucket,
+    pub(crate) user: Option<Arc<Bucket>>,
+    pub(crate) address: Option<Arc<Bucket>>,
+}
+
+/// What changes in a session; under one lock.
+pub(crate) struct State {
+    pub(crate) outbox: Outbox,
+    /// The live connection; `None` while asleep.
+    pub(crate) connection: Option<(Peer, Timestamp)>,
+    /// Grows with every take-over, so that an older link knows that it is no longer the one.
+    pub(crate) generation: u32,
+    /// Numbers the lives of subscriptions.
+    pub(crate) lives: u32,
+    pub(crate) last_message: Option<Box<Message>>,
+    pub(crate) ended: bool,
+}
+
+impl Session {
+    pub(crate) fn new(
+        id: SessionId,
+        secret: Option<Arc<str>>,
+        principal: Arc<Principal>,
+        keep: Duration,
+        rates: RateBuckets,
+        now: Now,
+        connection: Option<Peer>,
+    ) -> Self {
+        let state = State {
+            outbox: Outbox::new(secret.is_some()),
+            connection: connection.map(|peer| (peer, now.wall)),
+            generation: 0,
+            lives: 0,
+            last_message: None,
+            ended: false,
+        };
+        Self { id, secret, principal, opened_at: now.wall, keep, rates, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Gives records of one topic to one subscription; wakes the link where it waits.
+    pub(crate) fn push(
+        &self,
+        access: &dyn Access,
+        slot: u32,
+        records: &[Arc<Record>],
+        lag: Lag,
+        limits: OutboxLimits,
+    ) -> Pushed {
+        let mut state = self.state.lock();
+        let pushed = state.outbox.push(slot, records, lag, limits, |s, r| self.wants(access, s, r));
+        let waker = if state.outbox.is_idle() { None } else { state.outbox.take_waker() };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        pushed
+    }
+
+    /// Whether a record of a matching topic is for this subscription.
+    pub(crate) fn wants(&self, access: &dyn Access, subscription: &Subscription, record: &Record) -> bool {
+        (!subscription.no_local || record.message.from.session != self.id)
+            && (!subscription.checked
+                || access.may(&self.principal, Action::Subscribe, &record.message.topic))
+    }
+
+    /// Wakes the link, whatever there is.
+    pub(crate) fn wake(&self) {
+        let waker = self.state.lock().outbox.take_waker();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn view(&self) -> SessionView {
+        let state = self.state.lock();
+        SessionView {
+            id: self.id,
+            user: self.principal.user.clone(),
+            device: self.principal.device.clone(),
+            opened_at: self.opened_at,
+            connection: state.connection.map(|(peer, since)| ConnectionView {
+                door: peer.door,
+                address: peer.address,
+                secure: peer.secure,
+                since,
+            }),
+            subscriptions: state.outbox.len(),
+            waiting: state.outbox.waiting(),
+            delivered: state.outbox.delivered,
+            missed: state.outbox.missed,
+        }
+    }
+
+    pub(crate) fn subscription_view(&self, slot: u32) -> Option<SubscriptionView> {
+        let state = self.state.lock();
+        let subscription = state.outbox.subscriptions.get(slot as usize)?.as_deref()?;
+        Some(self.viewed(subscription))
+    }
+
+    pub(crate) fn subscription_views(&self) -> Vec<SubscriptionView> {
+        let state = self.state.lock();
+        state.outbox.subscriptions.iter().flatten().map(|s| self.viewed(s)).collect()
+    }
+
+    fn viewed(&self, subscription: &Subscription) -> SubscriptionView {
+        SubscriptionView {
+            session: self.id,
+            user: self.principal.user.clone(),
+            id: subscription.id,
+            filter: subscription.filter.clone(),
+            delivered: subscription.number,
+            behind: subscription.is_behind(),
+        }
+    }
+}
+
+/// All sessions, by number and by user.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    by_id: RwLock<FxHashMap<SessionId, Arc<Session>>>,
+    by_user: Mutex<FxHashMap<Arc<str>, Vec<Arc<Session>>>>,
+}
+
+impl Sessions {
+    pub(crate) fn find(&self, id: SessionId) -> Option<Arc<Session>> {
+        self.by_id.read().get(&id).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+        self.by_id.read().values().cloned().collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.read().len()
+    }
+
+    pub(crate) fn insert(&self, session: &Arc<Session>, named: bool) {
+        self.by_id.write().insert(session.id, session.clone());
+        if named {
+            self.by_user.lock().entry(session.principal.user.clone()).or_default().push(session.clone());
+        }
+    }
+
+    pub(crate) fn remove(&self, session: &Session) {
+        self.by_id.write().remove(&session.id);
+        let mut by_user = self.by_user.lock();
+        if let Some(sessions) = by_user.get_mut(&session.principal.user) {
+            sessions.retain(|s| s.id != session.id);
+            if sessions.is_empty() {
+                by_user.remove(&session.principal.user);
+            }
+        }
+    }
+
+    /// A user's sessions, oldest first; empty for users who share a name (anonymous ones).
+    pub(crate) fn of_user(&self, user: &str) -> Vec<Arc<Session>> {
+        self.by_user.lock().get(user).cloned().unwrap_or_default()
+    }
+}
