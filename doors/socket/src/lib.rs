@@ -1,1 +1,2 @@
-//! yizhan-socket
+//! The door of our own protocol, `yizhan.v1`.
+pub mod wire;
