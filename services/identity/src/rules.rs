@@ -1,0 +1,623 @@
+//! Who may do what: ordered rules, the first that fits decides.
+//!
+//! A rule is compiled once and compared with the topic as it stands, so that the hot path neither
+//! substitutes nor allocates. `${user}` and `${device}` stand for one whole level and nothing else: a
+//! name that is more than a plain level ([`is_plain_level`]) matches nothing, so it can't widen a rule.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use parking_lot::RwLock;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use yizhan_hub::{Action, Filter, Principal, Topic, Verdict};
+
+use crate::{
+    config::{Config, Entry},
+    failure::{BadConfig, Failure},
+    names::{ADMIN, ANONYMOUS, GUEST, NARROW_MARK, OWNER, USER, check_role, is_plain_level},
+};
+
+/// Rules in the config: all are looked at for each publish in the worst case.
+const RULES_MAX: usize = 1_000;
+/// Filters of one rule.
+const TOPICS_MAX: usize = 100;
+/// Different roles that rules may name, the built-in ones included: one bit each.
+const ROLES_NAMED_MAX: usize = 63;
+/// Rules of one token.
+pub const TOKEN_RULES_MAX: usize = 32;
+/// All roles, also those that no rule names.
+const EVERYBODY: u64 = u64::MAX;
+
+/// Whether a rule lets or stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    /// It lets.
+    Allow,
+    /// It stops.
+    Deny,
+}
+
+/// What a rule is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Doing {
+    /// Sending to a topic.
+    Publish,
+    /// Hearing a topic live, its state and its history.
+    Subscribe,
+    /// Seeing who listens to a topic.
+    Presence,
+}
+
+/// One rule of the config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleRule {
+    /// `allow` or `deny`.
+    pub effect: Effect,
+    /// Whom it is about. Left out: everybody, anonymous clients included, but not owners.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// `publish`, `subscribe`, `presence`. Left out: all three.
+    #[serde(default = "all_actions")]
+    pub actions: Vec<Doing>,
+    /// Which topics: filters, in which `${user}` and `${device}` may stand for whole levels.
+    pub topics: Vec<String>,
+}
+
+/// One rule of a token: as in the config, without roles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// `allow` or `deny`.
+    pub effect: Effect,
+    /// `publish`, `subscribe`, `presence`. Left out: all three.
+    #[serde(default = "all_actions")]
+    pub actions: Vec<Doing>,
+    /// Which topics: filters, in which `${user}` and `${device}` may stand for whole levels.
+    pub topics: Vec<String>,
+}
+
+fn all_actions() -> Vec<Doing> {
+    vec![Doing::Publish, Doing::Subscribe, Doing::Presence]
+}
+
+/// All rules of a server, compiled.
+#[derive(Debug)]
+pub struct Policy {
+    /// The bit of each role that some rule names.
+    bits: FxHashMap<Arc<str>, u64>,
+    rules: Box<[Compiled]>,
+}
+
+impl Policy {
+    /// Compiles the config's rules and adds the built-in ones behind them.
+    ///
+    /// # Errors
+    /// A rule that can't be meant.
+    pub fn new(config: &Config) -> Result<Self, BadConfig> {
+        if config.rules.len() > RULES_MAX {
+            return Err(BadConfig::new("rules", format!("at most {RULES_MAX} are taken")));
+        }
+        let mut bits = FxHashMap::default();
+        for (i, role) in [OWNER, ADMIN, USER, GUEST, ANONYMOUS].into_iter().enumerate() {
+            bits.insert(role.into(), 1 << i);
+        }
+        let mut rules = vec![Compiled::new(bits[OWNER], Effect::Allow, ALL, vec![Pattern::Everything])];
+        for (i, rule) in config.rules.iter().enumerate() {
+            let bad = |reason: String| BadConfig::new(format!("rules[{i}]"), reason);
+            let mut mask = if rule.roles.is_empty() { EVERYBODY } else { 0 };
+            for role in &rule.roles {
+                check_role(role).map_err(|failure| bad(failure.to_string()))?;
+                let next = bits.len();
+                if !bits.contains_key(role.as_str()) && next >= ROLES_NAMED_MAX {
+                    return Err(bad(format!("rules name more than {ROLES_NAMED_MAX} roles")));
+                }
+                mask |= *bits.entry(role.as_str().into()).or_insert(1 << next);
+            }
+            let patterns = patterns(&rule.topics).map_err(bad)?;
+            rules.push(Compiled::new(mask, rule.effect, actions(&rule.actions), patterns));
+        }
+        built_in(config, &bits, &mut rules);
+        Ok(Self { bits, rules: rules.into() })
+    }
+
+    /// Whether `who` may do this with one topic.
+    #[must_use]
+    pub fn may(&self, who: &Principal, action: Action, topic: &Topic) -> bool {
+        let roles = self.bits_of(who);
+        first_fit(self.for_roles(roles), who, action, topic)
+    }
+
+    /// Whether `who` may do this with everything that a filter matches.
+    #[must_use]
+    pub fn may_filter(&self, who: &Principal, action: Action, filter: &Filter) -> Verdict {
+        let roles = self.bits_of(who);
+        verdict(self.for_roles(roles), who, action, filter)
+    }
+
+    fn bits_of(&self, who: &Principal) -> u64 {
+        who.roles.iter().filter_map(|role| self.bits.get(role)).fold(0, |bits, bit| bits | bit)
+    }
+
+    fn for_roles(&self, roles: u64) -> impl Iterator<Item = &Compiled> {
+        self.rules.iter().filter(move |rule| rule.roles == EVERYBODY || rule.roles & roles != 0)
+    }
+}
+
+/// What holds behind the config's rules.
+fn built_in(config: &Config, bits: &FxHashMap<Arc<str>, u64>, rules: &mut Vec<Compiled>) {
+    let filter = |text: &str| Pattern::Plain(Filter::new(text).expect("a built-in filter is valid"));
+    let mut add = |role: &str, actions: u8, pattern: Pattern| {
+        rules.push(Compiled::new(bits[role], Effect::Allow, actions, vec![pattern]));
+    };
+    add(ADMIN, SUBSCRIBE | PRESENCE, Pattern::Everything);
+    add(ADMIN, PUBLISH, filter("#"));
+    if config.rules.is_empty() {
+        add(USER, ALL, filter("#"));
+        add(USER, SUBSCRIBE, filter("$presence/#"));
+    }
+    for (role, entry) in [(GUEST, config.guests), (ANONYMOUS, config.anonymous)] {
+        match entry {
+            Entry::Off | Entry::Rules => {}
+            Entry::Read => add(role, SUBSCRIBE, filter("#")),
+            Entry::Open => {
+                add(role, ALL, filter("#"));
+                add(role, SUBSCRIBE, filter("$presence/#"));
+            }
+        }
+    }
+}
+
+/// The rules of tokens that have some, by the role that marks them.
+#[derive(Debug, Default)]
+pub(crate) struct Narrowings(RwLock<FxHashMap<Arc<str>, Arc<[Compiled]>>>);
+
+impl Narrowings {
+    /// Remembers a token's rules.
+    pub(crate) fn put(&self, mark: &str, rules: &[Rule]) -> Result<(), Failure> {
+        let compiled = compile_token_rules(rules)?;
+        self.0.write().insert(mark.into(), compiled);
+        Ok(())
+    }
+
+    pub(crate) fn remove(&self, mark: &str) {
+        self.0.write().remove(mark);
+    }
+
+    pub(crate) fn has(&self, mark: &str) -> bool {
+        self.0.read().contains_key(mark)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.read().len()
+    }
+
+    /// Whether the rules of the token that `who` came with, if they are there, allow this. A token whose
+    /// rules are gone allows nothing.
+    pub(crate) fn may(&self, who: &Principal, action: Action, topic: &Topic) -> bool {
+        who.roles.iter().filter(|role| role.starts_with(NARROW_MARK)).all(|mark| {
+            self.0.read().get(mark).is_some_and(|rules| first_fit(rules.iter(), who, action, topic))
+        })
+    }
+
+    pub(crate) fn may_filter(&self, who: &Principal, action: Action, filter: &Filter) -> Verdict {
+        who.roles.iter().filter(|role| role.starts_with(NARROW_MARK)).fold(Verdict::Allowed, |all, mark| {
+            let one = self
+                .0
+                .read()
+                .get(mark)
+                .map_or(Verdict::Denied, |rules| verdict(rules.iter(), who, action, filter));
+            stricter(all, one)
+        })
+    }
+}
+
+/// Checks and compiles a token's rules.
+pub(crate) fn compile_token_rules(rules: &[Rule]) -> Result<Arc<[Compiled]>, Failure> {
+    if rules.len() > TOKEN_RULES_MAX {
+        return Err(Failure::BadRule(format!("at most {TOKEN_RULES_MAX} are taken")));
+    }
+    let compile = |rule: &Rule| {
+        let patterns = patterns(&rule.topics).map_err(Failure::BadRule)?;
+        Ok(Compiled::new(EVERYBODY, rule.effect, actions(&rule.actions), patterns))
+    };
+    rules.iter().map(compile).collect()
+}
+
+/// Of two verdicts that both must hold, what both say together.
+pub(crate) fn stricter(a: Verdict, b: Verdict) -> Verdict {
+    match (a, b) {
+        (Verdict::Denied, _) | (_, Verdict::Denied) => Verdict::Denied,
+        (Verdict::Allowed, Verdict::Allowed) => Verdict::Allowed,
+        _ => Verdict::Checked,
+    }
+}
+
+const PUBLISH: u8 = 1;
+const SUBSCRIBE: u8 = 2;
+const PRESENCE: u8 = 4;
+const ALL: u8 = PUBLISH | SUBSCRIBE | PRESENCE;
+
+fn actions(doings: &[Doing]) -> u8 {
+    doings.iter().fold(0, |mask, doing| {
+        mask | match doing {
+            Doing::Publish => PUBLISH,
+            Doing::Subscribe => SUBSCRIBE,
+            Doing::Presence => PRESENCE,
+        }
+    })
+}
+
+fn bit_of(action: Action) -> u8 {
+    match action {
+        Action::Publish => PUBLISH,
+        Action::Subscribe => SUBSCRIBE,
+        Action::Presence => PRESENCE,
+    }
+}
+
+/// One rule, ready to be compared.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    roles: u64,
+    effect: Effect,
+    actions: u8,
+    patterns: Box<[Pattern]>,
+}
+
+impl Compiled {
+    fn new(roles: u64, effect: Effect, actions: u8, patterns: Vec<Pattern>) -> Self {
+        Self { roles, effect, actions, patterns: patterns.into() }
+    }
+}
+
+/// The first rule that fits decides; none denies.
+fn first_fit<'a>(
+    mut rules: impl Iterator<Item = &'a Compiled>,
+    who: &Principal,
+    action: Action,
+    topic: &Topic,
+) -> bool {
+    let bit = bit_of(action);
+    rules
+        .find(|rule| rule.actions & bit != 0 && rule.patterns.iter().any(|p| p.matches(who, topic)))
+        .is_some_and(|rule| rule.effect == Effect::Allow)
+}
+
+/// A filter is allowed where one rule allows all of it and no rule before denies a part; checked where a
+/// rule before does. What is allowed only in pieces is denied: who asks for `rooms/#` and may hear one
+/// room shall ask for that room.
+fn verdict<'a>(
+    rules: impl Iterator<Item = &'a Compiled>,
+    who: &Principal,
+    action: Action,
+    filter: &Filter,
+) -> Verdict {
+    let bit = bit_of(action);
+    let mut holes = false;
+    for rule in rules.filter(|rule| rule.actions & bit != 0) {
+        let covers = || rule.patterns.iter().any(|p| p.covers(who, filter));
+        let overlaps = || rule.patterns.iter().any(|p| p.overlaps(who, filter));
+        match rule.effect {
+            Effect::Allow if covers() => return if holes { Verdict::Checked } else { Verdict::Allowed },
+            Effect::Allow => {}
+            Effect::Deny if covers() => return Verdict::Denied,
+            Effect::Deny => holes |= overlaps(),
+        }
+    }
+    Verdict::Denied
+}
+
+/// Topics that a rule is about.
+#[derive(Debug)]
+enum Pattern {
+    /// All topics, those with `$` too.
+    Everything,
+    /// What a filter matches.
+    Plain(Filter),
+    /// What a filter matches that the names of user and device are put into.
+    Personal(Box<[Level]>),
+}
+
+#[derive(Debug)]
+enum Level {
+    Name(Box<str>),
+    One,
+    Rest,
+    User,
+    Device,
+}
+
+impl Level {
+    /// The name that this level stands for; `None` where it stands for nothing that exists.
+    fn name<'a>(&'a self, who: &'a Principal) -> Option<&'a str> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::User => Some(&*who.user).filter(|name| is_plain_level(name)),
+            Self::Device => who.device.as_deref().filter(|name| is_plain_level(name)),
+            Self::One | Self::Rest => None,
+        }
+    }
+}
+
+impl Pattern {
+    fn new(text: &str) -> Result<Self, String> {
+        let placeholders: BTreeSet<_> = text.split('/').filter(|level| level.contains("${")).collect();
+        if let Some(bad) = placeholders.iter().find(|l| !matches!(**l, "${user}" | "${device}")) {
+            return Err(format!("'{bad}': only ${{user}} and ${{device}} are put in, as whole levels"));
+        }
+        // A placeholder is a valid level by itself, so the text is checked as it is.
+        let filter = Filter::new(text).map_err(|bad| format!("'{text}': {bad}"))?;
+        if placeholders.is_empty() {
+            return Ok(Self::Plain(filter));
+        }
+        let level = |level: &str| match level {
+            "+" => Level::One,
+            "#" => Level::Rest,
+            "${user}" => Level::User,
+            "${device}" => Level::Device,
+            name => Level::Name(name.into()),
+        };
+        Ok(Self::Personal(filter.levels().map(level).collect()))
+    }
+
+    fn matches(&self, who: &Principal, topic: &Topic) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Plain(filter) => filter.matches(topic),
+            Self::Personal(levels) => matches(levels, who, topic),
+        }
+    }
+
+    fn covers(&self, who: &Principal, filter: &Filter) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Plain(mine) => mine.covers(filter),
+            Self::Personal(levels) => fill(levels, who).is_some_and(|mine| mine.covers(filter)),
+        }
+    }
+
+    fn overlaps(&self, who: &Principal, filter: &Filter) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Plain(mine) => mine.overlaps(filter),
+            Self::Personal(levels) => fill(levels, who).is_some_and(|mine| mine.overlaps(filter)),
+        }
+    }
+}
+
+/// As [`Filter::matches`], level by level, with the names put in.
+fn matches(levels: &[Level], who: &Principal, topic: &Topic) -> bool {
+    if topic.is_dollar() && matches!(levels.first(), Some(Level::One | Level::Rest)) {
+        return false;
+    }
+    let (mut mine, mut names) = (levels.iter(), topic.levels());
+    loop {
+        match (mine.next(), names.next()) {
+            (Some(Level::Rest), _) | (None, None) => return true,
+            (Some(Level::One), Some(_)) => {}
+            (Some(level), Some(name)) if level.name(who) == Some(name) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// The filter that a personal pattern means for `who`; `None` where it means nothing.
+fn fill(levels: &[Level], who: &Principal) -> Option<Filter> {
+    let mut text = String::new();
+    for (i, level) in levels.iter().enumerate() {
+        if i > 0 {
+            text.push('/');
+        }
+        text.push_str(match level {
+            Level::One => "+",
+            Level::Rest => "#",
+            _ => level.name(who)?,
+        });
+    }
+    Filter::new(&text).ok()
+}
+
+fn patterns(topics: &[String]) -> Result<Vec<Pattern>, String> {
+    if topics.is_empty() || topics.len() > TOPICS_MAX {
+        return Err(format!("it names 1 to {TOPICS_MAX} topics"));
+    }
+    topics.iter().map(|text| Pattern::new(text)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use yizhan_hub::access::Rates;
+
+    use super::*;
+
+    fn who(user: &str, device: Option<&str>, roles: &[&str]) -> Principal {
+        Principal {
+            user: user.into(),
+            device: device.map(Into::into),
+            roles: roles.iter().map(|r| Arc::from(*r)).collect(),
+            expires_at: None,
+            rates: Rates::default(),
+        }
+    }
+
+    fn policy(rules: &str) -> Policy {
+        Policy::new(&toml::from_str(rules).unwrap()).unwrap()
+    }
+
+    fn may(policy: &Policy, who: &Principal, action: Action, topic: &str) -> bool {
+        policy.may(who, action, &Topic::new(topic).unwrap())
+    }
+
+    fn asks(policy: &Policy, who: &Principal, filter: &str) -> Verdict {
+        policy.may_filter(who, Action::Subscribe, &Filter::new(filter).unwrap())
+    }
+
+    #[test]
+    fn the_built_in_roles_do_what_the_guide_says() {
+        use Action::{Presence, Publish, Subscribe};
+        let policy = policy("");
+        let [owner, admin, user] = ["owner", "admin", "user"].map(|role| who("x", None, &[role]));
+        let [guest, anonymous, nobody] = ["guest", "anonymous", "else"].map(|role| who("x", None, &[role]));
+        for action in [Publish, Subscribe, Presence] {
+            assert!(may(&policy, &owner, action, "$SYS/metrics") && may(&policy, &owner, action, "rooms/a"));
+            assert!(may(&policy, &admin, action, "rooms/a") && may(&policy, &user, action, "rooms/a"));
+            assert_eq!(may(&policy, &admin, action, "$SYS/metrics"), action != Publish);
+            assert!(!may(&policy, &user, action, "$SYS/metrics"));
+            assert_eq!(may(&policy, &user, action, "$presence/user/x"), action == Subscribe);
+            for stranger in [&guest, &anonymous, &nobody] {
+                assert!(!may(&policy, stranger, action, "rooms/a"));
+            }
+        }
+        assert_eq!(asks(&policy, &owner, "$SYS/#"), Verdict::Allowed);
+        assert_eq!(asks(&policy, &admin, "#"), Verdict::Allowed);
+        assert_eq!(asks(&policy, &user, "#"), Verdict::Allowed);
+        assert_eq!(asks(&policy, &user, "$SYS/#"), Verdict::Denied);
+        assert_eq!(asks(&policy, &user, "$presence/#"), Verdict::Allowed);
+        assert_eq!(asks(&policy, &anonymous, "rooms/#"), Verdict::Denied);
+    }
+
+    #[test]
+    fn strangers_come_in_as_far_as_the_config_says() {
+        let anonymous = who("anonymous", None, &["anonymous"]);
+        let read = policy("anonymous = 'read'");
+        assert!(
+            may(&read, &anonymous, Action::Subscribe, "a") && !may(&read, &anonymous, Action::Publish, "a")
+        );
+        let open = policy("anonymous = 'open'");
+        assert!(
+            may(&open, &anonymous, Action::Publish, "a")
+                && !may(&open, &anonymous, Action::Publish, "$SYS/a")
+        );
+        assert!(!may(&open, &anonymous, Action::Subscribe, "$SYS/a"));
+        let rules = policy(
+            "anonymous = 'rules'\n[[rules]]\neffect = 'allow'\nroles = ['anonymous']\ntopics = ['news/#']",
+        );
+        assert!(
+            may(&rules, &anonymous, Action::Subscribe, "news/x")
+                && !may(&rules, &anonymous, Action::Subscribe, "a")
+        );
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_decides() {
+        let policy = policy(
+            "[[rules]]\neffect = 'deny'\ntopics = ['rooms/secret/#']\n\
+             [[rules]]\neffect = 'allow'\nroles = ['user']\nactions = ['subscribe']\ntopics = ['rooms/#', 'news']\n\
+             [[rules]]\neffect = 'allow'\nroles = ['user']\ntopics = ['home/${user}/#', 'device/${device}']",
+        );
+        let ann = who("ann", Some("phone"), &["user"]);
+        assert!(may(&policy, &ann, Action::Subscribe, "rooms/a"));
+        assert!(!may(&policy, &ann, Action::Publish, "rooms/a"));
+        assert!(!may(&policy, &ann, Action::Subscribe, "rooms/secret/plan"));
+        assert!(
+            may(&policy, &ann, Action::Publish, "home/ann/x")
+                && may(&policy, &ann, Action::Publish, "home/ann")
+        );
+        assert!(!may(&policy, &ann, Action::Publish, "home/bob/x"));
+        assert!(may(&policy, &ann, Action::Publish, "device/phone"));
+        assert!(!may(&policy, &ann, Action::Publish, "elsewhere"));
+        assert_eq!(asks(&policy, &ann, "rooms/#"), Verdict::Checked);
+        assert_eq!(asks(&policy, &ann, "rooms/+"), Verdict::Checked, "rooms/secret is one of them");
+        assert_eq!(asks(&policy, &ann, "rooms/a/#"), Verdict::Allowed);
+        assert_eq!(asks(&policy, &ann, "rooms/secret/+"), Verdict::Denied);
+        assert_eq!(asks(&policy, &ann, "#"), Verdict::Denied, "ask for less");
+        assert_eq!(asks(&policy, &ann, "home/+/x"), Verdict::Denied);
+        assert_eq!(asks(&policy, &ann, "home/ann/+"), Verdict::Allowed);
+        let owner = who("own", None, &["owner"]);
+        assert!(
+            may(&policy, &owner, Action::Publish, "rooms/secret/plan"),
+            "owners can't lock themselves out"
+        );
+    }
+
+    #[test]
+    fn names_that_are_more_than_a_level_widen_nothing() {
+        let policy =
+            policy("[[rules]]\neffect = 'allow'\ntopics = ['${user}/#', 'home/${user}/#', 'd/${device}/x']");
+        for user in ["+", "#", "a/b", "", "$SYS", "a\0"] {
+            let evil = who(user, Some(user), &["user"]);
+            for topic in ["home/a/b/c", "home/x", "home//x", "$SYS/x", "a/b", "d//x", "/x"] {
+                assert!(!may(&policy, &evil, Action::Publish, topic), "{user:?} {topic}");
+            }
+            for filter in ["home/+/#", "home/#", "+/#", "$SYS/#", "d/+/x", "home//#"] {
+                assert_eq!(asks(&policy, &evil, filter), Verdict::Denied, "{user:?} {filter}");
+            }
+        }
+        let no_device = who("ann", None, &["user"]);
+        assert!(!may(&policy, &no_device, Action::Publish, "d//x"));
+    }
+
+    #[test]
+    fn rules_that_can_not_be_meant_are_refused() {
+        let refused = |rule: &str| {
+            let config = toml::from_str(&format!("[[rules]]\neffect = 'allow'\n{rule}")).unwrap();
+            Policy::new(&config).unwrap_err().reason
+        };
+        assert!(refused("topics = ['home/x${user}']").contains("whole levels"));
+        assert!(refused("topics = ['${users}']").contains("whole levels"));
+        assert!(refused("topics = ['a/#/b']").contains("a/#/b"));
+        assert!(refused("topics = []").contains("1 to 100"));
+        assert!(refused("roles = ['token:x']\ntopics = ['a']").contains("role"));
+        let roles: Vec<_> = (0..60).map(|i| format!("'r{i}'")).collect();
+        assert!(refused(&format!("roles = [{}]\ntopics = ['a']", roles.join(","))).contains("63 roles"));
+        assert!(toml::from_str::<Config>("[[rules]]\neffect='allow'\ntopics=['a']\nrole='x'").is_err());
+    }
+
+    fn level() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["a", "b", "ann", "$s", ""])
+    }
+
+    fn pattern() -> impl Strategy<Value = String> {
+        let inner = prop::sample::select(vec!["a", "b", "+", "${user}", "${device}", "$s", ""]);
+        (prop::collection::vec(inner, 1..4), any::<bool>()).prop_map(|(levels, rest)| {
+            let mut text = levels.join("/");
+            if rest {
+                text.push_str("/#");
+            }
+            if text.is_empty() { "#".into() } else { text }
+        })
+    }
+
+    fn rules() -> impl Strategy<Value = Vec<RoleRule>> {
+        let effect = prop::sample::select(vec![Effect::Allow, Effect::Deny]);
+        let roles = prop::sample::select(vec![vec![], vec!["user".to_owned()], vec!["other".to_owned()]]);
+        let rule = (effect, roles, prop::collection::vec(pattern(), 1..3))
+            .prop_map(|(effect, roles, topics)| RoleRule { effect, roles, actions: all_actions(), topics });
+        prop::collection::vec(rule, 1..6)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// What is delivered to a filter's subscriber is what `may` allows for each topic: `Allowed` must
+        /// mean all of it; for a filter without wildcards the answer is that of `may`.
+        #[test]
+        fn a_filter_never_lets_through_what_its_topics_would_not(
+            rules in rules(),
+            filter in pattern(),
+            names in prop::collection::vec(prop::collection::vec(level(), 1..4), 40),
+            user in prop::sample::select(vec!["ann", "b", "+", "$s", "a/b", ""]),
+        ) {
+            let policy = Policy::new(&Config { rules, ..Config::default() }).unwrap();
+            let who = who(user, Some("a"), &["user"]);
+            let Ok(filter) = Filter::new(&filter.replace("${user}", "ann").replace("${device}", "a")) else {
+                return Ok(());
+            };
+            let verdict = policy.may_filter(&who, Action::Subscribe, &filter);
+            for name in names {
+                let Ok(topic) = Topic::new(&name.join("/")) else { continue };
+                if filter.matches(&topic) && verdict == Verdict::Allowed {
+                    prop_assert!(policy.may(&who, Action::Subscribe, &topic), "{filter} {topic}");
+                }
+            }
+            if let Some(topic) = filter.as_topic() {
+                let exact = if policy.may(&who, Action::Subscribe, &topic) { Verdict::Allowed } else { Verdict::Denied };
+                prop_assert_eq!(verdict, exact);
+            }
+        }
+    }
+}
