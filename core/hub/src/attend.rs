@@ -13,14 +13,15 @@ use yizhan_talk::{Close, Now};
 
 use crate::{
     access::{Action, Bucket, Peer, Principal},
+    guard::guard,
     hub::Inner,
     link::{Hello, Opened, Refused, Resume},
     message::{Content, Sender, SessionId},
-    outbox::{Feed, Pace, Subscription},
     publish::message_of,
     saved::Saved,
     session::{RateBuckets, Session},
     store::{Expect, Missed, StoreError},
+    subscription::{Feed, Pace, Subscription},
     topic::Topic,
 };
 
@@ -227,7 +228,7 @@ impl Inner {
     pub(crate) fn link_gone(self: &Arc<Self>, session: &Arc<Session>, generation: u32, goodbye: bool) {
         {
             let mut state = session.lock();
-            if state.generation != generation || state.ended {
+            if !guard("the last link", state.generation == generation) || state.ended {
                 return;
             }
             if goodbye {

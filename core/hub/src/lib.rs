@@ -5,6 +5,7 @@
 //! [`hub`] (publish, append, fan out), then the inside: `directory`, `outbox`, `session`.
 
 pub mod access;
+mod asleep;
 pub mod attend;
 mod directory;
 mod guard;
@@ -20,6 +21,7 @@ mod session;
 pub mod space;
 pub mod store;
 mod subscribe;
+mod subscription;
 pub mod topic;
 
 pub use access::{Access, Action, Credentials, Peer, Principal, Verdict};
@@ -30,3 +32,6 @@ pub use message::{Content, Form, Headers, Message, MessageId, Position, Record, 
 pub use space::{Keep, Lag, Limits, Space};
 pub use store::{Journal, Store, StoreError, Table};
 pub use topic::{Filter, Topic};
+
+#[cfg(test)]
+mod sim;

@@ -16,6 +16,7 @@ use yizhan_talk::{Backend, Called, Close, Now};
 
 use crate::{
     access::Peer,
+    guard::guard,
     hub::Inner,
     link::{Answer, Call, Delivery, Refused},
     message::Record,
@@ -272,7 +273,7 @@ impl Backend for Link {
         loop {
             let Stage::Open(seat) = &self.stage else { return Poll::Pending };
             let mut state = seat.session.lock();
-            if state.generation != generation {
+            if !guard("the live link", state.generation == generation) {
                 drop(state);
                 self.stage = Stage::Closed;
                 into.push(Delivery::Leave(Close::TAKEN_OVER));

@@ -6,15 +6,16 @@
 use std::{collections::VecDeque, sync::Arc, task::Waker};
 
 use rustc_hash::FxHashMap;
-use smallvec::SmallVec;
 use yizhan_talk::{Close, Timestamp};
 
 use crate::{
+    asleep::Replay,
     guard::guard,
-    link::{Acked, Delivery, Have, SubscriptionId},
+    link::{Acked, Delivery, SubscriptionId},
     message::{Position, Record},
     space::Lag,
     store::{Missed, Page},
+    subscription::{Gap, Pace, Subscription},
     topic::{Filter, Topic},
 };
 
@@ -27,115 +28,53 @@ pub(crate) struct OutboxLimits {
 
 /// A queue keeps its buffer while it is no larger than this; a larger one is given back when empty.
 const BUFFER_KEPT: usize = 32;
-/// Deliveries of unkept records that a session with `keep` remembers until they are acked.
-const REPLAY_MAX: usize = 1024;
-
 /// One session's outbox.
 #[derive(Default)]
 pub(crate) struct Outbox {
     pub(crate) subscriptions: Vec<Option<Box<Subscription>>>,
     slots: FxHashMap<SubscriptionId, u32>,
     free: Vec<u32>,
-    ready: VecDeque<Ready>,
-    ready_bytes: usize,
+    pub(crate) ready: VecDeque<Ready>,
+    pub(crate) ready_bytes: usize,
     /// How many were ever taken from the front of `ready`: makes places in it that stay true.
     popped: u64,
     /// Where the newest record of each topic and key waits, for spaces where only that one matters.
-    latest: FxHashMap<(u32, Topic, Option<Arc<str>>), u64>,
+    pub(crate) latest: FxHashMap<(u32, Topic, Option<Arc<str>>), u64>,
     /// Delivered and not acked, of spaces that keep nothing; only for sessions that outlive connections.
-    replay: VecDeque<Replay>,
-    replays: bool,
+    pub(crate) replay: VecDeque<Replay>,
+    pub(crate) replays: bool,
     /// Some subscription has missed records that were not told yet.
-    untold: bool,
+    pub(crate) untold: bool,
     /// Some feed has something to read from its journal.
     pub(crate) behind: bool,
     /// The link is to end, and why.
     pub(crate) leave: Option<Close>,
     /// The live link's task, when it waits.
-    waker: Option<Waker>,
+    pub(crate) waker: Option<Waker>,
     pub(crate) delivered: u64,
     pub(crate) missed: u64,
 }
 
-struct Ready {
-    slot: u32,
+pub(crate) struct Ready {
+    pub(crate) slot: u32,
     /// Which life of the slot: a subscription that was replaced meanwhile gets nothing of the old one.
-    life: u32,
-    what: What,
+    pub(crate) life: u32,
+    pub(crate) what: What,
 }
 
-enum What {
+#[derive(Clone)]
+pub(crate) enum What {
     Record(Arc<Record>),
-    Missed(Missed),
+    /// `Gap::Kept`: the journal has them, and gives them again where the session resumes from before.
+    Missed(Missed, Gap),
     StateEnd,
 }
 
-struct Replay {
-    slot: u32,
-    life: u32,
-    number: u64,
-    record: Arc<Record>,
-}
-
-/// One subscription of a session.
-pub(crate) struct Subscription {
-    pub(crate) id: SubscriptionId,
-    pub(crate) filter: Filter,
-    pub(crate) life: u32,
-    /// The number of its last delivery.
-    pub(crate) number: u64,
-    /// Each record is asked about before it is delivered.
-    pub(crate) checked: bool,
-    pub(crate) no_local: bool,
-    window: Option<Box<Window>>,
-    pub(crate) feeds: SmallVec<[Feed; 1]>,
-    /// State that still has to be read from journals before the feeds start.
-    pub(crate) wants_state: bool,
-    /// Missed and not told yet; goes out before the next record.
-    missed: Missed,
-    /// The number of the newest delivery that fell out of `replay` unacked.
-    evicted: u64,
-}
-
-/// A subscription whose client acks: how many deliveries may be under way.
-struct Window {
-    max: usize,
-    /// Records in `ready` for this subscription.
-    queued: usize,
-    /// Delivered, not acked: number and place.
-    unacked: VecDeque<(u64, Option<Position>)>,
-    /// Records of spaces that keep nothing, waiting for room.
-    waiting: VecDeque<Arc<Record>>,
-}
-
-impl Window {
-    fn room(&self) -> usize {
-        self.max.saturating_sub(self.queued + self.unacked.len())
+impl What {
+    /// What it counts for in the outbox's limit, bytes.
+    pub(crate) fn weight(&self) -> usize {
+        if let Self::Record(record) = self { record.message.weight() } else { 0 }
     }
-}
-
-/// Where a subscription stands in one lane of one kept space.
-#[derive(Debug, Clone)]
-pub(crate) struct Feed {
-    /// Index of the space in the hub.
-    pub(crate) space: u16,
-    /// Everything up to here was put into the outbox.
-    pub(crate) sent: Position,
-    /// Everything up to here was acked; where a session goes on that does not say what it has.
-    pub(crate) acked: Position,
-    pub(crate) pace: Pace,
-    pub(crate) lag: Lag,
-}
-
-/// Whether a feed hears the tail or reads the journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
-    /// It hears the tail.
-    Live,
-    /// It reads the journal; the tail has shown records up to this offset.
-    Behind(u64),
-    /// It does not know yet where it begins; the tail has shown records up to this offset.
-    Locating(u64),
 }
 
 /// Something to read from a journal for one feed.
@@ -154,51 +93,6 @@ pub(crate) struct Reading {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Pushed {
     pub(crate) skipped: u64,
-}
-
-impl Subscription {
-    pub(crate) fn new(id: SubscriptionId, filter: Filter, window: Option<u32>) -> Self {
-        let window = window.map(|max| {
-            Box::new(Window {
-                max: max as usize,
-                queued: 0,
-                unacked: VecDeque::new(),
-                waiting: VecDeque::new(),
-            })
-        });
-        Self {
-            id,
-            filter,
-            life: 0,
-            number: 0,
-            checked: false,
-            no_local: false,
-            window,
-            feeds: SmallVec::new(),
-            wants_state: false,
-            missed: Missed::NONE,
-            evicted: 0,
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        self.window.as_ref().is_none_or(|w| w.room() > 0)
-    }
-
-    /// How many deliveries may be under way at once.
-    pub(crate) fn window_max(&self) -> Option<u32> {
-        self.window.as_ref().map(|w| u32::try_from(w.max).unwrap_or(u32::MAX))
-    }
-
-    /// Records of spaces that keep nothing went by while nobody could count them.
-    pub(crate) fn lost_unkept(&mut self) {
-        self.missed = Missed::Unknown;
-    }
-
-    /// Whether some feed reads from a journal.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.feeds.iter().any(|f| f.pace != Pace::Live)
-    }
 }
 
 impl Outbox {
@@ -336,7 +230,7 @@ impl Outbox {
                     continue;
                 }
                 Verdict::Overflow(_) => {
-                    subscription.missed = subscription.missed.and(Missed::Count(1));
+                    subscription.lose(record);
                     self.missed += 1;
                     self.untold = true;
                     pushed.skipped += 1;
@@ -357,10 +251,9 @@ impl Outbox {
                 }
                 window.queued += 1;
             }
-            let (life, missed) =
-                (subscription.life, std::mem::replace(&mut subscription.missed, Missed::NONE));
-            if missed != Missed::NONE {
-                self.ready.push_back(Ready { slot, life, what: What::Missed(missed) });
+            let life = subscription.life;
+            for (missed, gap) in subscription.take_missed() {
+                self.ready.push_back(Ready { slot, life, what: What::Missed(missed, gap) });
             }
             if let Some(key) = latest_key {
                 self.latest.insert(key, self.popped + self.ready.len() as u64);
@@ -418,22 +311,21 @@ impl Outbox {
                     if let Some(window) = &mut subscription.window {
                         window.unacked.push_back((number, record.position));
                     }
-                    if self.replays && record.position.is_none() {
-                        if self.replay.len() >= REPLAY_MAX
-                            && let Some(old) = self.replay.pop_front()
-                            && let Some(Some(of)) = self.subscriptions.get_mut(old.slot as usize)
-                            && of.life == old.life
-                        {
-                            of.evicted = old.number;
-                        }
-                        self.replay.push_back(Replay { slot, life, number, record: record.clone() });
-                    }
                     self.delivered += 1;
+                    if record.position.is_none() {
+                        self.remember(slot, life, number, || What::Record(record.clone()));
+                    }
                     into.push(Delivery::Record { subscription: id, number, record });
                 }
-                What::Missed(missed) if alive => into.push(tell(subscription, missed)),
+                What::Missed(missed, gap) if alive => {
+                    into.push(tell(subscription, missed));
+                    let number = subscription.number;
+                    if gap == Gap::Unkept {
+                        self.remember(slot, life, number, || What::Missed(missed, gap));
+                    }
+                }
                 What::StateEnd if alive => into.push(Delivery::StateEnd { subscription: subscription.id }),
-                What::Missed(_) | What::StateEnd => {}
+                What::Missed(..) | What::StateEnd => {}
             }
         }
         if self.ready.is_empty() {
@@ -445,13 +337,26 @@ impl Outbox {
                 self.ready = VecDeque::new();
             }
             if std::mem::take(&mut self.untold) {
-                for subscription in self.subscriptions.iter_mut().flatten() {
-                    let missed = std::mem::replace(&mut subscription.missed, Missed::NONE);
-                    if missed != Missed::NONE {
-                        into.push(tell(subscription, missed));
-                    }
+                self.tell_all(into);
+            }
+        }
+    }
+
+    /// Says what was missed where no record follows that it could go before.
+    fn tell_all(&mut self, into: &mut Vec<Delivery>) {
+        let mut told = Vec::new();
+        for (slot, subscription) in self.subscriptions.iter_mut().enumerate() {
+            let Some(subscription) = subscription.as_deref_mut() else { continue };
+            for (missed, gap) in subscription.take_missed() {
+                into.push(tell(subscription, missed));
+                if gap == Gap::Unkept {
+                    told.push((slot, subscription.life, subscription.number, missed));
                 }
             }
+        }
+        for (slot, life, number, missed) in told {
+            let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+            self.remember(slot, life, number, || What::Missed(missed, Gap::Unkept));
         }
     }
 
@@ -526,7 +431,7 @@ impl Outbox {
             self.ready.push_back(Ready {
                 slot: reading.slot,
                 life: reading.life,
-                what: What::Missed(page.missed),
+                what: What::Missed(page.missed, Gap::Kept),
             });
         }
         for record in page.records {
@@ -580,7 +485,7 @@ impl Outbox {
             self.behind = true;
         }
         if replays {
-            self.replay.retain(|r| r.slot != slot || r.life != life || r.number > number);
+            self.forget_acked(slot, life, number);
         }
         self.refill(slot);
     }
@@ -597,110 +502,6 @@ impl Outbox {
             self.ready_bytes += record.message.weight();
             self.ready.push_back(Ready { slot, life, what: What::Record(record) });
         }
-    }
-
-    /// The connection is gone and the session lives on: kept feeds wait in their journals, the others here.
-    pub(crate) fn fall_asleep(&mut self) {
-        self.waker = None;
-        self.latest = FxHashMap::default();
-        let subscriptions = &mut self.subscriptions;
-        self.ready.retain(|r| {
-            let Some(Some(subscription)) = subscriptions.get_mut(r.slot as usize) else { return false };
-            let kept = !subscription.feeds.is_empty();
-            match &r.what {
-                What::Record(record) => record.position.is_none(),
-                // Said again when the journal is read again.
-                What::Missed(_) => !kept,
-                What::StateEnd => {
-                    subscription.wants_state |= kept && subscription.life == r.life;
-                    !kept
-                }
-            }
-        });
-        self.ready_bytes = self
-            .ready
-            .iter()
-            .map(|r| if let What::Record(r) = &r.what { r.message.weight() } else { 0 })
-            .sum();
-        for subscription in self.subscriptions.iter_mut().flatten() {
-            for feed in &mut subscription.feeds {
-                if !matches!(feed.pace, Pace::Locating(_)) {
-                    feed.pace = Pace::Behind(feed.sent.offset);
-                }
-            }
-            if let Some(window) = &mut subscription.window {
-                window.queued = self
-                    .ready
-                    .iter()
-                    .filter(|r| r.life == subscription.life && matches!(r.what, What::Record(_)))
-                    .count();
-            }
-        }
-        self.behind = true;
-    }
-
-    /// A client comes back and says what it has. Gives each subscription with what it lost.
-    pub(crate) fn wake_up(&mut self, have: &[Have]) -> Vec<(SubscriptionId, Filter, Missed)> {
-        let mut told = Vec::new();
-        self.leave = None;
-        self.latest = FxHashMap::default();
-        let replay = std::mem::take(&mut self.replay);
-        for (slot, subscription) in self.subscriptions.iter_mut().enumerate() {
-            let Some(subscription) = subscription.as_deref_mut() else { continue };
-            let have = have.iter().find(|h| h.subscription == subscription.id);
-            for feed in &mut subscription.feeds {
-                let known = have.and_then(|h| h.positions.iter().find(|p| p.same_lane(&feed.sent)));
-                let mut from = feed.acked;
-                if let Some(known) = known
-                    && known.offset >= from.offset
-                {
-                    from = Position { offset: known.offset.min(feed.sent.offset), ..*known };
-                }
-                if let Pace::Behind(newest) | Pace::Locating(newest) = feed.pace {
-                    feed.pace = Pace::Behind(newest.max(feed.sent.offset));
-                }
-                feed.sent = from;
-                feed.acked = from;
-            }
-            let mut missed = Missed::NONE;
-            if let Some(number) = have.and_then(|h| h.number).map(|n| n.min(subscription.number)) {
-                if subscription.evicted > number {
-                    missed = if subscription.feeds.is_empty() {
-                        Missed::Count(subscription.evicted - number)
-                    } else {
-                        Missed::Unknown
-                    };
-                }
-                let life = subscription.life;
-                let again =
-                    replay.iter().filter(|r| r.slot as usize == slot && r.life == life && r.number > number);
-                for (i, r) in again.enumerate() {
-                    self.ready_bytes += r.record.message.weight();
-                    let what = What::Record(r.record.clone());
-                    self.ready.insert(i, Ready { slot: r.slot, life, what });
-                }
-                subscription.number = number;
-            }
-            subscription.evicted = 0;
-            if let Some(window) = &mut subscription.window {
-                window.unacked.clear();
-                window.queued = self
-                    .ready
-                    .iter()
-                    .filter(|r| r.slot as usize == slot && matches!(r.what, What::Record(_)))
-                    .count();
-            }
-            // What overflowed while asleep is told with the welcome; it came after what waits, but the
-            // client hears of it before anything else.
-            missed = missed.and(std::mem::replace(&mut subscription.missed, Missed::NONE));
-            if let Missed::Count(n) = missed {
-                subscription.number += n;
-            }
-            told.push((subscription.id, subscription.filter.clone(), missed));
-        }
-        self.untold = false;
-        self.behind = true;
-        told
     }
 
     /// The tail lost records of this space: every live feed in it reads from the journal.
@@ -725,4 +526,142 @@ fn tell(subscription: &mut Subscription, missed: Missed) -> Delivery {
         subscription.number += n;
     }
     Delivery::Missed { subscription: subscription.id, number, missed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        guard::without,
+        link::Have,
+        message::{Content, Message, Sender, SessionId, SpaceId},
+        subscription::Feed,
+    };
+
+    const LIMITS: OutboxLimits = OutboxLimits { records_max: 4, bytes_max: usize::MAX };
+
+    fn place(offset: u64) -> Position {
+        Position { space: SpaceId(1), lane: 0, epoch: 1, offset }
+    }
+
+    fn record(position: Option<Position>, body: &'static str) -> Arc<Record> {
+        let from = Sender { user: "u".into(), device: None, session: SessionId(1) };
+        let message = Message {
+            topic: Topic::new("a").unwrap(),
+            key: None,
+            id: None,
+            from,
+            content: Content::Text,
+            headers: Arc::default(),
+            body: body.into(),
+            expires_at: None,
+        };
+        Arc::new(Record::new(position, 0, Timestamp(0), message))
+    }
+
+    fn subscribed(outbox: &mut Outbox, feeds: &[Feed]) -> u32 {
+        let mut subscription = Box::new(Subscription::new(1, Filter::new("a").unwrap(), None));
+        subscription.feeds.extend(feeds.iter().cloned());
+        outbox.add(subscription, 1)
+    }
+
+    fn bodies(outbox: &mut Outbox) -> Vec<String> {
+        let mut taken = Vec::new();
+        outbox.take(Timestamp(0), &mut taken, 100);
+        let text = |d: Delivery| match d {
+            Delivery::Record { record, .. } => String::from_utf8(record.message.body.to_vec()).unwrap(),
+            Delivery::Missed { missed, .. } => format!("{missed:?}"),
+            other => format!("{other:?}"),
+        };
+        taken.into_iter().map(text).collect()
+    }
+
+    /// An older link's read may end after a newer link resumed from another place: with threads, not in the
+    /// simulator, whose polls are whole.
+    #[test]
+    fn a_page_read_from_another_place_is_dropped() {
+        let story = || {
+            let mut outbox = Outbox::new(true);
+            let feed =
+                Feed { space: 0, sent: place(1), acked: place(1), pace: Pace::Behind(3), lag: Lag::CatchUp };
+            subscribed(&mut outbox, &[feed]);
+            let reading = outbox.next_reading(0, 10).unwrap();
+            let page = |after: u64| Page {
+                records: vec![record(Some(place(after + 1)), "x")],
+                through: Some(place(after + 1)),
+                at_end: false,
+                missed: Missed::NONE,
+            };
+            outbox.page_read(&reading, page(1), |_, _| true);
+            outbox.page_read(&reading, page(1), |_, _| true);
+            bodies(&mut outbox).len()
+        };
+        assert_eq!(story(), 1);
+        assert_eq!(without("page of this place", story), 2);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_told_in_its_place() {
+        let mut outbox = Outbox::new(false);
+        let slot = subscribed(&mut outbox, &[]);
+        for body in ["1", "2", "3", "4", "5", "6"] {
+            outbox.push(slot, &[record(None, body)], Lag::Skip, LIMITS, |_, _| true);
+        }
+        assert_eq!(bodies(&mut outbox), ["1", "2", "3", "4", "Count(2)"]);
+        outbox.push(slot, &[record(None, "7")], Lag::Skip, LIMITS, |_, _| true);
+        assert_eq!(bodies(&mut outbox), ["7"]);
+    }
+
+    #[test]
+    fn of_a_latest_only_space_one_record_of_each_key_waits() {
+        let mut outbox = Outbox::new(false);
+        let slot = subscribed(&mut outbox, &[]);
+        for body in ["1", "2", "3"] {
+            outbox.push(slot, &[record(None, body)], Lag::Latest, LIMITS, |_, _| true);
+        }
+        assert_eq!(bodies(&mut outbox), ["3"]);
+        outbox.push(slot, &[record(None, "4")], Lag::Latest, LIMITS, |_, _| true);
+        assert_eq!(bodies(&mut outbox), ["4"]);
+    }
+
+    #[test]
+    fn a_space_that_closes_slow_listeners_does() {
+        let mut outbox = Outbox::new(false);
+        let slot = subscribed(&mut outbox, &[]);
+        for _ in 0..5 {
+            outbox.push(slot, &[record(None, "x")], Lag::Close, LIMITS, |_, _| true);
+        }
+        assert_eq!(outbox.leave, Some(Close::TOO_SLOW));
+    }
+
+    #[test]
+    fn without_word_from_the_client_what_it_did_not_ack_comes_again() {
+        let mut outbox = Outbox::new(true);
+        let slot = subscribed(&mut outbox, &[]);
+        for body in ["1", "2", "3"] {
+            outbox.push(slot, &[record(None, body)], Lag::Skip, LIMITS, |_, _| true);
+        }
+        assert_eq!(bodies(&mut outbox), ["1", "2", "3"]);
+        outbox.ack(slot, Acked::Number(1));
+        outbox.fall_asleep();
+        outbox.push(slot, &[record(None, "4")], Lag::Skip, LIMITS, |_, _| true);
+        outbox.wake_up(&[]);
+        assert_eq!(bodies(&mut outbox), ["2", "3", "4"]);
+        outbox.fall_asleep();
+        outbox.wake_up(&[Have { subscription: 1, number: Some(3), positions: vec![] }]);
+        assert_eq!(bodies(&mut outbox), ["4"]);
+    }
+
+    #[test]
+    fn a_window_lets_only_so_many_out() {
+        let mut outbox = Outbox::new(false);
+        let subscription = Box::new(Subscription::new(1, Filter::new("a").unwrap(), Some(2)));
+        let slot = outbox.add(subscription, 1);
+        for body in ["1", "2", "3"] {
+            outbox.push(slot, &[record(None, body)], Lag::Skip, LIMITS, |_, _| true);
+        }
+        assert_eq!(bodies(&mut outbox), ["1", "2"]);
+        outbox.ack(slot, Acked::Number(1));
+        assert_eq!(bodies(&mut outbox), ["3"]);
+    }
 }

@@ -10,8 +10,9 @@ use crate::{
     access::{Access, Action, Bucket, Peer, Principal},
     inspect::{ConnectionView, SessionView, SubscriptionView},
     message::{Message, Record, SessionId},
-    outbox::{Outbox, OutboxLimits, Pushed, Subscription},
+    outbox::{Outbox, OutboxLimits, Pushed},
     space::Lag,
+    subscription::Subscription,
 };
 
 /// A client's lasting place in the hub.

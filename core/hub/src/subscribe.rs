@@ -9,10 +9,10 @@ use crate::{
     hub::{Inner, refuse},
     link::{Acked, Answer, Present, Refused, Start, Subscribe, SubscriptionId},
     message::Position,
-    outbox::{Feed, Pace, Subscription},
     publish::STATE_PAGE_MAX,
     session::Session,
     store::{Missed, Page, PageSize, Range},
+    subscription::{Feed, Pace, Subscription},
     topic::{Filter, Topic},
 };
 

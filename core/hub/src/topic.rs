@@ -164,6 +164,10 @@ impl Filter {
         if other.0.starts_with('$') && wild_first(self) {
             return false;
         }
+        // Every topic has a first level, so these two match the same.
+        if &*self.0 == "+/#" && &*other.0 == "#" {
+            return true;
+        }
         let (mut mine, mut theirs) = (self.levels(), other.levels());
         loop {
             match (mine.next(), theirs.next()) {
