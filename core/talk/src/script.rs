@@ -61,7 +61,6 @@ impl<C: Connection> Script<C> {
     }
 
     /// The client sends this: behind what is still unread, as a byte stream does.
-    #[must_use]
     pub fn client(mut self, bytes: impl AsRef<[u8]>) -> Self {
         assert!(self.ended.is_none(), "the talk is over, the client cannot send: {:?}", self.ended);
         self.input.extend_from_slice(bytes.as_ref());
@@ -70,7 +69,6 @@ impl<C: Connection> Script<C> {
     }
 
     /// The connection asked this of its backend: `check` looks at the oldest call not looked at yet.
-    #[must_use]
     #[track_caller]
     pub fn asked<T>(mut self, check: impl FnOnce(CallOf<C>) -> T) -> Self {
         let Some(call) = self.calls.pop_front() else { panic!("nothing was asked of the backend") };
@@ -79,7 +77,6 @@ impl<C: Connection> Script<C> {
     }
 
     /// Nothing more was asked of the backend.
-    #[must_use]
     #[track_caller]
     pub fn asked_nothing(self) -> Self {
         assert!(self.calls.is_empty(), "{} calls were made that nobody looked at", self.calls.len());
@@ -87,7 +84,6 @@ impl<C: Connection> Script<C> {
     }
 
     /// The backend answers the oldest call that has no answer yet.
-    #[must_use]
     pub fn backend(mut self, answer: AnswerOf<C>) -> Self {
         self.connection.answer(self.now, answer, &mut self.out);
         self.settle();
@@ -95,7 +91,6 @@ impl<C: Connection> Script<C> {
     }
 
     /// The backend delivers these at one moment.
-    #[must_use]
     #[track_caller]
     pub fn deliver(mut self, deliveries: impl IntoIterator<Item = DeliveryOf<C>>) -> Self {
         assert!(self.connection.takes_delivery(), "the connection takes no deliveries now");
@@ -107,7 +102,6 @@ impl<C: Connection> Script<C> {
     }
 
     /// The server ends the talk.
-    #[must_use]
     pub fn leave(mut self, close: Close) -> Self {
         self.connection.leave(self.now, close, &mut self.out);
         self.settle();
@@ -115,7 +109,6 @@ impl<C: Connection> Script<C> {
     }
 
     /// The next packet the client hears is exactly this.
-    #[must_use]
     #[track_caller]
     pub fn server(self, expected: impl AsRef<[u8]>) -> Self {
         let expected = expected.as_ref().to_vec();
@@ -125,7 +118,6 @@ impl<C: Connection> Script<C> {
     }
 
     /// The client hears a packet, and `check` looks at it.
-    #[must_use]
     #[track_caller]
     pub fn hears(mut self, check: impl FnOnce(&[u8])) -> Self {
         let Some(packet) = self.packets.pop_front() else {
@@ -136,7 +128,6 @@ impl<C: Connection> Script<C> {
     }
 
     /// The client hears nothing more.
-    #[must_use]
     #[track_caller]
     pub fn silent(self) -> Self {
         if let Some(packet) = self.packets.front() {
@@ -146,7 +137,6 @@ impl<C: Connection> Script<C> {
     }
 
     /// Time passes on both clocks; the connection's deadlines are kept on the way.
-    #[must_use]
     #[track_caller]
     pub fn pass(mut self, time: Duration) -> Self {
         let end = self.now.steady + time;
@@ -167,7 +157,6 @@ impl<C: Connection> Script<C> {
     }
 
     /// The wall clock is set, the steady one goes on.
-    #[must_use]
     pub fn set_wall(mut self, wall: Timestamp) -> Self {
         self.now.wall = wall;
         self
@@ -184,7 +173,6 @@ impl<C: Connection> Script<C> {
     }
 
     /// The talk goes on.
-    #[must_use]
     #[track_caller]
     pub fn open(self) -> Self {
         assert!(self.ended.is_none(), "the talk is over: {:?}", self.ended);
@@ -192,10 +180,14 @@ impl<C: Connection> Script<C> {
     }
 
     /// Looks at the connection itself.
-    #[must_use]
     pub fn look(self, check: impl FnOnce(&C, Now)) -> Self {
         check(&self.connection, self.now);
         self
+    }
+
+    /// Looks at the connection itself, for a test that decides by it how to go on.
+    pub fn peek<T>(&self, look: impl FnOnce(&C) -> T) -> T {
+        look(&self.connection)
     }
 
     /// Every packet the client has not heard yet, and the end if there is one.
