@@ -34,6 +34,11 @@ impl Account {
         self.roles.iter().any(|role| role == OWNER)
     }
 
+    /// Whether this account can run the server.
+    fn is_active_owner(&self) -> bool {
+        self.is_owner() && !self.disabled
+    }
+
     pub(crate) fn view(&self, user: &str) -> AccountView {
         AccountView {
             user: user.into(),
@@ -101,7 +106,7 @@ impl Accounts {
         let rows = Rows::<Account>::open(store, "accounts")?;
         let mut owners = BTreeSet::new();
         rows.each(b"", |key, account| {
-            if account.is_owner() && !account.disabled {
+            if account.is_active_owner() {
                 owners.insert(String::from_utf8_lossy(key).into());
             }
         })
@@ -174,7 +179,7 @@ impl Accounts {
             };
             let mut after = before.clone();
             change(&mut after)?;
-            if !(after.is_owner() && !after.disabled) {
+            if !after.is_active_owner() {
                 self.keep_an_owner_besides(user)?;
             }
             match self.rows.put(user.as_bytes(), &after, Expect::Version(version)).await {
@@ -233,7 +238,7 @@ impl Accounts {
 
     fn note(&self, user: &str, account: Option<&Account>) {
         let mut owners = self.owners.lock();
-        if account.is_some_and(|a| a.is_owner() && !a.disabled) {
+        if account.is_some_and(Account::is_active_owner) {
             owners.insert(user.into());
         } else {
             owners.remove(user);

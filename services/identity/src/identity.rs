@@ -2,15 +2,11 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
-use futures_channel::oneshot;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -18,7 +14,7 @@ use tracing::{debug, warn};
 use yizhan_hub::{
     Access, Action, Credentials, Filter, Peer, Principal, Refused, Store, StoreError, Topic, Verdict,
 };
-use yizhan_talk::{Again, Close, Now, Timestamp};
+use yizhan_talk::{Now, Timestamp};
 
 use crate::{
     accounts::{Account, Accounts},
@@ -30,104 +26,18 @@ use crate::{
     jwt::{self, BadKeys, Key, Rejected},
     names::{
         ADMIN, ANONYMOUS, DEVICE_BYTES_MAX, FOREIGN_MARK, GUEST, GUEST_MARK, NARROW_MARK, OWNER, TOKEN_MARK,
-        USER_BYTES_MAX, check_user, has_role, is_narrow, token_of,
+        USER_BYTES_MAX, check_user, has_role, is_narrow,
     },
-    password,
     rules::{Narrowings, Policy, stricter},
+    seams::Seams,
     tickets::{Ticket, TicketKind, Tickets},
     tokens::{TOKEN_PREFIX, Token, Tokens},
 };
 
-/// Passwords that wait to be hashed; more are asked to come again.
-const HASHES_WAITING_MAX: usize = 1_000;
 /// How often new keys are asked for at most, when a token names one that is not known.
 const KEYS_WANTED_EVERY: Duration = Duration::from_secs(60);
 /// Tokens with rules of their own whose rules are in memory. A token beyond is refused.
 const NARROWINGS_MAX: usize = 1_000_000;
-
-/// Work that takes tens of milliseconds of CPU.
-pub type Job = Box<dyn FnOnce() + Send>;
-
-/// What this crate needs from outside.
-#[derive(Clone)]
-pub struct Seams {
-    /// Runs a job on a thread that may be busy for long. A job that is dropped refuses its sign-in.
-    pub work: Arc<dyn Fn(Job) + Send + Sync>,
-    /// Hears that somebody's credentials are worth less than before: connections that
-    /// [`Revoked::concerns`] shall end.
-    pub revoked: Arc<dyn Fn(&Revoked) + Send + Sync>,
-    /// Hears that a JWT names a key that is not known, at most once a minute: newer keys may be fetched
-    /// and given to [`Identity::set_keys`].
-    pub keys_wanted: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl Default for Seams {
-    /// Hashes on the spot and tells nobody: for tests and small tools.
-    fn default() -> Self {
-        Self { work: Arc::new(|job| job()), revoked: Arc::new(|_| {}), keys_wanted: Arc::new(|| {}) }
-    }
-}
-
-impl fmt::Debug for Seams {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Seams")
-    }
-}
-
-/// Whose connections shall end, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Revoked {
-    /// The account.
-    pub user: Arc<str>,
-    /// What happened to it.
-    pub cause: Cause,
-}
-
-/// What happened to somebody's credentials.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cause {
-    /// The account was removed or disabled.
-    Gone,
-    /// Its roles have changed, or somebody else has set its password.
-    Changed,
-    /// Its user has changed the password: only those who came with this token stay.
-    Password {
-        /// The token's id.
-        keep: Option<String>,
-    },
-    /// One token was revoked.
-    Token(String),
-}
-
-impl Revoked {
-    /// Whether a connection of `who` shall end.
-    #[must_use]
-    pub fn concerns(&self, who: &Principal) -> bool {
-        if *who.user != *self.user {
-            return false;
-        }
-        match &self.cause {
-            Cause::Gone => true,
-            Cause::Changed => has_account(who),
-            Cause::Password { keep } => {
-                has_account(who) && (keep.is_none() || token_of(who) != keep.as_deref())
-            }
-            Cause::Token(id) => token_of(who) == Some(id),
-        }
-    }
-
-    /// How it shall end.
-    #[must_use]
-    pub fn close(&self) -> Close {
-        match self.cause {
-            Cause::Gone => Close::NOT_ADMITTED,
-            Cause::Token(_) => Close::new(4004, "the token was revoked: get a new one", Again::Never),
-            Cause::Changed | Cause::Password { .. } => {
-                Close::new(4004, "your account has changed: sign in again", Again::Soon)
-            }
-        }
-    }
-}
 
 /// Who does something, from where, and when.
 #[derive(Debug, Clone, Copy)]
@@ -172,12 +82,6 @@ pub(crate) fn owns(who: &Principal) -> bool {
     has_role(who, OWNER) && !is_narrow(who)
 }
 
-/// Whether `who` has an account here, and is not a stranger or somebody whom another system sent.
-#[must_use]
-pub(crate) fn has_account(who: &Principal) -> bool {
-    !who.roles.iter().any(|role| role.starts_with(FOREIGN_MARK))
-}
-
 /// Accounts, tokens, tickets and rules. Cloning gives another handle to the same.
 #[derive(Clone)]
 pub struct Identity(pub(crate) Arc<Inner>);
@@ -191,7 +95,7 @@ pub(crate) struct Inner {
     keys_wanted_at: Mutex<Option<Instant>>,
     pub(crate) narrowings: Narrowings,
     pub(crate) brake: Brake,
-    hashing: AtomicUsize,
+    pub(crate) hashing: AtomicUsize,
     pub(crate) accounts: Accounts,
     pub(crate) tokens: Tokens,
     pub(crate) tickets: Tickets,
@@ -538,129 +442,8 @@ fn is_stranger(who: &Principal) -> bool {
     *who.user == *ANONYMOUS || who.user.starts_with(GUEST_MARK)
 }
 
-// Passwords.
-impl Identity {
-    /// Checks a password. Takes as long for names that are not there.
-    pub(crate) async fn check_password(
-        &self,
-        now: Now,
-        peer: Peer,
-        user: &str,
-        password: &str,
-    ) -> Result<Account, Refused> {
-        let name = cut(user);
-        self.0.brake.check(now.steady, name, peer.address).map_err(Refused::TooManyAttempts)?;
-        let found = if user.len() <= USER_BYTES_MAX { self.0.accounts.find(user).await? } else { None };
-        let account = found.filter(|account| !account.disabled);
-        let stored = account.as_ref().and_then(|account| account.password.clone());
-        let attempt = Attempt { now, peer, user: name.into(), password: password.into(), stored };
-        let inner = self.0.clone();
-        match (self.compute(move || attempt.judge(&inner)).await?, account) {
-            (Judged::Good { rehashed }, Some(account)) => {
-                self.note_login(now, user, rehashed, &account).await;
-                Ok(account)
-            }
-            (Judged::Blocked(wait), _) => Err(Refused::TooManyAttempts(wait)),
-            (Judged::Wrong { wait }, _) => {
-                let what = if wait.is_some() { What::LoginBlocked } else { What::LoginFailed };
-                let detail = wait.map(|wait| format!("next attempt in {} s", wait.as_secs()));
-                self.note(Some(peer), now, name, what, None, detail.as_deref()).await;
-                Err(Refused::NotAdmitted)
-            }
-            // Nothing stored is never good.
-            (Judged::Good { .. }, None) => Err(Refused::NotAdmitted),
-        }
-    }
-
-    async fn note_login(&self, now: Now, user: &str, rehashed: Option<String>, account: &Account) {
-        let last = account.last_login_at.map(Timestamp::from_millis);
-        let due = last.is_none_or(|at| now.wall.since(at) >= NOTED_EVERY);
-        if (due || rehashed.is_some())
-            && let Err(error) = self.0.accounts.note_login(user, now.wall, rehashed, account).await
-        {
-            warn!(%error, "a sign-in could not be noted");
-        }
-    }
-
-    /// Hashes a new password.
-    pub(crate) async fn hash(&self, password: &str) -> Result<String, Refused> {
-        let (config, password) = (self.0.config.load().password, password.to_owned());
-        self.compute(move || password::hash(config, &password)).await
-    }
-
-    /// Runs something heavy where it disturbs nobody.
-    async fn compute<T: Send + 'static>(
-        &self,
-        task: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Refused> {
-        if self.0.hashing.fetch_add(1, Relaxed) >= HASHES_WAITING_MAX {
-            self.0.hashing.fetch_sub(1, Relaxed);
-            return Err(Refused::TooFast(Duration::from_secs(1)));
-        }
-        let place = Place(self.0.clone());
-        let (sender, receiver) = oneshot::channel();
-        (self.0.seams.work)(Box::new(move || {
-            let result = task();
-            drop(place);
-            // Whoever asked may have gone.
-            drop(sender.send(result));
-        }));
-        receiver.await.map_err(|_| Refused::Stopping)
-    }
-}
-
-/// A place in the queue of passwords, given back also when the job is dropped.
-struct Place(Arc<Inner>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.hashing.fetch_sub(1, Relaxed);
-    }
-}
-
-/// A password to be checked.
-struct Attempt {
-    now: Now,
-    peer: Peer,
-    user: String,
-    password: String,
-    stored: Option<String>,
-}
-
-enum Judged {
-    Good { rehashed: Option<String> },
-    Wrong { wait: Option<Duration> },
-    Blocked(Duration),
-}
-
-impl Attempt {
-    fn judge(self, inner: &Inner) -> Judged {
-        // Many attempts may have been let in at once: those behind the first failures wait all the same.
-        if let Err(wait) = inner.brake.check(self.now.steady, &self.user, self.peer.address) {
-            return Judged::Blocked(wait);
-        }
-        let config = inner.config.load();
-        let good = match &self.stored {
-            _ if self.password.len() > password::PASSWORD_BYTES_MAX => false,
-            Some(stored) => password::matches(stored, &self.password),
-            None => {
-                // The same work, so that the time does not tell which names are there.
-                std::hint::black_box(password::hash(config.password, &self.password));
-                false
-            }
-        };
-        if !good {
-            let wait = inner.brake.failed(self.now.steady, &self.user, self.peer.address, &config.attempts);
-            return Judged::Wrong { wait };
-        }
-        inner.brake.succeeded(&self.user);
-        let outdated = self.stored.is_some_and(|stored| password::is_outdated(&stored, config.password));
-        Judged::Good { rehashed: outdated.then(|| password::hash(config.password, &self.password)) }
-    }
-}
-
 /// As much of a name as is looked at and logged.
-fn cut(name: &str) -> &str {
+pub(crate) fn cut(name: &str) -> &str {
     &name[..name.floor_char_boundary(USER_BYTES_MAX)]
 }
 

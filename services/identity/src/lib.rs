@@ -5,9 +5,11 @@
 //!
 //! Read in this order: [`config`], [`rules`] (who may do what), [`password`], [`brake`] (guessing made
 //! slow), [`jwt`], then the tables: `accounts`, `tokens`, `tickets`, `devices`, `audit`; at last
-//! [`identity`], which is the hub's [`Access`](yizhan_hub::Access), and `manage`, what operators do.
+//! [`identity`], which is the hub's [`Access`](yizhan_hub::Access), with `attempt` (passwords), and
+//! `manage`, what operators do.
 
 mod accounts;
+mod attempt;
 mod audit;
 pub mod brake;
 pub mod config;
@@ -21,6 +23,7 @@ pub mod password;
 mod random;
 mod rows;
 pub mod rules;
+pub mod seams;
 pub mod secret;
 pub mod span;
 mod tickets;
@@ -31,7 +34,8 @@ pub use audit::{AuditEntry, What};
 pub use config::Config;
 pub use devices::DeviceView;
 pub use failure::{BadConfig, Failure};
-pub use identity::{Actor, Identity, Job, Revoked, Seams, SignedIn, administers};
+pub use identity::{Actor, Identity, OpenError, SignedIn, administers};
 pub use manage::{Invitation, LinkLogin, Me, NewToken};
+pub use seams::{Cause, Job, Revoked, Seams};
 pub use secret::Secret;
 pub use tokens::{MadeToken, TokenKind, TokenView};

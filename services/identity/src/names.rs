@@ -119,6 +119,12 @@ pub fn is_narrow(who: &Principal) -> bool {
     who.roles.iter().any(|r| r.starts_with(NARROW_MARK))
 }
 
+/// Whether `who` has an account here, and is not a stranger or somebody whom another system sent.
+#[must_use]
+pub(crate) fn has_account(who: &Principal) -> bool {
+    !who.roles.iter().any(|role| role.starts_with(FOREIGN_MARK))
+}
+
 /// Whether `who` has this role.
 #[must_use]
 pub fn has_role(who: &Principal, role: &str) -> bool {

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use yizhan_hub::{Credentials, Refused};
 use yizhan_identity::{
-    AccountChange, Config, Failure, Identity, Invitation, Job, NewAccount, Seams, What,
-    config::PasswordConfig, identity::Cause,
+    AccountChange, Cause, Config, Failure, Identity, Invitation, Job, NewAccount, Seams, What,
+    config::PasswordConfig,
 };
 
 use crate::world::{AtOnce as _, World, cheap, peer, peer_at};
@@ -261,7 +261,7 @@ fn nothing_that_is_kept_or_shown_gives_a_secret_away() {
     let signed_in = world.login("ann").unwrap();
     let who = world.token(signed_in.token.reveal()).unwrap();
     let ticket = world.identity.ticket(world.now, &who).at_once().unwrap();
-    let _ = world.password("ann", "mistyped secret");
+    assert!(world.password("ann", "mistyped secret").is_err());
     let kept = world.store.dump();
     let new = NewAccount { user: "x".into(), password: Some("xyzzy-xyzzy".to_owned().into()), roles: None };
     let shown = format!("{signed_in:?} {ticket:?} {who:?} {new:?}");
