@@ -1,0 +1,94 @@
+// Who uses the page: signing in, coming back, signing out.
+
+import { ApiError, admin, token, tokenRefused } from './admin.js';
+import { Cell } from './cell.js';
+import { t } from './i18n.js';
+import { warn } from './notices.js';
+
+/** @typedef {{user: string, roles: string[], admin: boolean, account: boolean, hasPassword: boolean, guest: boolean}} Identity */
+
+/** Who is signed in; `null`: nobody; `undefined`: not known yet. */
+export const me = new Cell(/** @type {Identity | null | undefined} */ (undefined));
+
+/** The name that a guest goes by; servers give guests no name of their own. */
+export const guestName = new Cell(localStorage.getItem('yizhan.guest') ?? '');
+guestName.hear((name) => localStorage.setItem('yizhan.guest', name));
+
+tokenRefused.hear(() => {
+  if (!me.value || me.value.guest) return;
+  forget();
+  warn(t('signin.ended'), t('signin.ended.advice'));
+});
+
+/** Takes a one-time ticket out of the address, so that it is neither seen nor kept in the history. */
+function takeTicket() {
+  const found = /^#(?:link|ticket)=(.+)$/.exec(location.hash);
+  if (!found) return null;
+  history.replaceState(null, '', location.pathname);
+  return decodeURIComponent(found[1] ?? '');
+}
+
+/** Finds out who uses the page: by a link, by the remembered token, as the guest of before. */
+export async function comeIn() {
+  const ticket = takeTicket();
+  if (ticket) {
+    try {
+      token.value = null;
+      token.value = (await admin.loginByLink(ticket)).token;
+    } catch (error) {
+      me.value = null;
+      throw error;
+    }
+  }
+  if (token.value === null) {
+    me.value = sessionStorage.getItem('yizhan.guest') ? guest() : null;
+    return;
+  }
+  try {
+    await look();
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 0) throw error;
+    forget();
+  }
+}
+
+/** Reads again who is signed in. */
+export async function look() {
+  const found = await admin.me();
+  me.value = { user: found.user, roles: found.roles, admin: found.admin, account: found.account, hasPassword: found.has_password, guest: false };
+}
+
+/**
+ * @param {string} user
+ * @param {string} password
+ */
+export async function signIn(user, password) {
+  token.value = (await admin.login(user, password)).token;
+  await look();
+}
+
+/** Goes on without an account. Whether the server takes guests is seen when the connection is made. */
+export function enterAsGuest() {
+  sessionStorage.setItem('yizhan.guest', 'yes');
+  me.value = guest();
+}
+
+/** @returns {Identity} */
+function guest() {
+  return { user: 'anonymous', roles: [], admin: false, account: false, hasPassword: false, guest: true };
+}
+
+export async function signOut() {
+  if (token.value !== null) {
+    // A token that can't be revoked now ends by itself; the page forgets it in any case.
+    await admin.logout().catch(() => undefined);
+  }
+  forget();
+}
+
+/** Forgets who was signed in. */
+export function forget() {
+  token.value = null;
+  sessionStorage.removeItem('yizhan.guest');
+  me.value = null;
+}

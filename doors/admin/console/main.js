@@ -1,0 +1,84 @@
+// Where the console begins: settings, who is there, then the sign-in page or the shell.
+
+import './components/notices.js';
+import './views/shell.js';
+import './views/sign-in.js';
+import { comeIn, me } from './lib/account.js';
+import { token } from './lib/admin.js';
+import { startChat, stopChat } from './lib/chat.js';
+import { clearGauges, keepGauges, takeFigures } from './lib/gauges.js';
+import { t } from './lib/i18n.js';
+import { line } from './lib/line.js';
+import { warn } from './lib/notices.js';
+import { applySettings, language } from './lib/settings.js';
+import { startAlerts } from './lib/alerts.js';
+import { find } from './lib/dom.js';
+
+applySettings();
+const app = find(document, '#app');
+document.body.append(document.createElement('y-notices'));
+startAlerts();
+
+/** The token and name that the connection was made with. @type {string | null} */
+let lineOf = null;
+/** @type {import('./lib/line.js').Listening | null} */
+let metrics = null;
+
+me.watch((who) => {
+  const wanted = who ? `${who.user} ${token.value}` : null;
+  if (lineOf !== wanted) {
+    if (lineOf !== null) {
+      stopChat();
+      metrics?.end();
+      metrics = null;
+      line.stop();
+      clearGauges();
+    }
+    lineOf = wanted;
+    if (who) {
+      line.start(token.value);
+      void startChat();
+      if (who.admin) {
+        keepGauges();
+        metrics = line.subscribe(
+          '$SYS/metrics',
+          { state: true },
+          { record: (record) => takeFigures(/** @type {import('./lib/gauges.js').Figures} */ (record.data)), failed: () => undefined },
+        );
+      }
+    }
+  }
+  draw();
+});
+language.hear(draw);
+
+function draw() {
+  const who = me.value;
+  if (who === undefined) return;
+  const wanted = who ? 'y-shell' : 'y-sign-in';
+  app.replaceChildren(document.createElement(wanted));
+}
+
+async function begin() {
+  try {
+    await comeIn();
+  } catch (error) {
+    if (me.value === undefined) {
+      // The server is not there; it is asked again until it is.
+      app.textContent = t('error.unreachable');
+      app.className = 'empty';
+      setTimeout(() => {
+        app.className = '';
+        void begin();
+      }, 2000);
+      return;
+    }
+    warn(t('signin.link.bad'), t('signin.link.advice'));
+  }
+}
+
+// A sign-in link opened in a page that is already here only changes the part behind #.
+addEventListener('hashchange', () => {
+  if (/^#(?:link|ticket)=/.test(location.hash)) void begin();
+});
+void begin();
