@@ -104,6 +104,48 @@ impl Packets {
         })
     }
 
+    /// Forgets the packets from number `first` on.
+    pub fn truncate(&mut self, first: usize) {
+        if first < self.ends.len() {
+            self.bytes.truncate(self.start_of(first));
+            self.ends.truncate(first);
+        }
+    }
+
+    /// Puts a head before each packet from number `first` on, in place: `head_len` says how long the head
+    /// of a packet of so many bytes is, `write_head` writes it.
+    pub fn put_heads(
+        &mut self,
+        first: usize,
+        head_len: impl Fn(usize) -> usize,
+        mut write_head: impl FnMut(&mut [u8], usize),
+    ) {
+        let start = self.start_of(first);
+        let mut from = start;
+        let mut grown = 0;
+        for end in self.ends.iter().skip(first) {
+            grown += head_len(end - from);
+            from = *end;
+        }
+        self.bytes.resize(self.bytes.len() + grown, 0);
+        // From the last to the first, so that no packet is overwritten before it has moved.
+        for i in (first..self.ends.len()).rev() {
+            let end = self.ends[i];
+            let packet = if i == first { start } else { self.ends[i - 1] };
+            let len = end - packet;
+            self.bytes.copy_within(packet..end, packet + grown);
+            self.ends[i] = end + grown;
+            let head = head_len(len);
+            grown -= head;
+            write_head(&mut self.bytes[packet + grown..packet + grown + head], len);
+        }
+    }
+
+    /// Where packet number `i` begins, or would begin.
+    fn start_of(&self, i: usize) -> usize {
+        if i == 0 { 0 } else { self.ends.get(i - 1).copied().unwrap_or(self.bytes.len()) }
+    }
+
     /// Forgets all packets and keeps the buffer.
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -125,5 +167,20 @@ mod tests {
         assert_eq!(packets.bytes(), b"abcde");
         packets.clear();
         assert!(packets.is_empty());
+    }
+
+    #[test]
+    fn heads_go_before_packets_in_place() {
+        let mut packets = Packets::default();
+        for packet in [&b"old"[..], b"a", b"", b"long"] {
+            packets.push(packet);
+        }
+        packets.put_heads(1, |len| 1 + usize::from(len > 2), |head, len| head.fill(b'0' + len as u8));
+        assert_eq!(packets.iter().collect::<Vec<_>>(), [&b"old"[..], b"1a", b"0", b"44long"]);
+        packets.put_heads(4, |_| 1, |_, _| unreachable!());
+        packets.truncate(2);
+        assert_eq!(packets.bytes(), b"old1a");
+        packets.truncate(5);
+        assert_eq!(packets.len(), 2);
     }
 }

@@ -22,11 +22,16 @@
 pub mod address;
 pub mod drive;
 pub mod events;
+mod exchange;
 mod fetching;
 pub mod http;
 pub mod line;
+mod listen;
 pub mod meters;
+mod path;
+mod proxy;
 pub mod reply;
+mod serve;
 pub mod setting;
 pub mod site;
 pub mod stream;

@@ -15,6 +15,7 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 use slab::Slab;
+use tokio::sync::Notify;
 use yizhan_talk::{Clock, Close, Now, Timestamp};
 
 use crate::{DoorMeters, Limits, Meters, address};
@@ -131,9 +132,15 @@ impl Line {
     /// The same client at another door: an upgraded connection, a stream within one.
     #[must_use]
     pub(crate) fn beside(&self, door: &'static str) -> Arc<Self> {
+        self.again(door, self.peer.clone())
+    }
+
+    /// The same connection, of which more is known now.
+    #[must_use]
+    pub(crate) fn again(&self, door: &'static str, peer: Peer) -> Arc<Self> {
         match self.lines.upgrade() {
-            Some(inner) => Lines { inner }.add(&self.shell, door, self.peer.clone()),
-            None => Self::detached(&self.shell, door, self.peer.clone()),
+            Some(inner) => Lines { inner }.add(&self.shell, door, peer),
+            None => Self::detached(&self.shell, door, peer),
         }
     }
 
@@ -181,12 +188,9 @@ impl Line {
         self.waker.wake();
     }
 
-    /// What the site wants, cheap enough for every turn. The task of `cx` is woken when that changes;
-    /// `register` says whether `cx` may be a new one.
-    pub(crate) fn signal(&self, cx: &mut Context<'_>, register: bool) -> Signal {
-        if register {
-            self.waker.register(cx.waker());
-        }
+    /// What the site wants, cheap enough for every turn. The task of `cx` is woken when that changes.
+    pub(crate) fn signal(&self, cx: &mut Context<'_>) -> Signal {
+        self.waker.register(cx.waker());
         match self.signal.load(Ordering::Acquire) {
             NO_SIGNAL => Signal::None,
             LEAVE => Signal::Leave(self.close.get().map_or(Close::GOING_AWAY, |close| (**close).clone())),
@@ -262,6 +266,10 @@ pub struct Lines {
 struct Inner {
     table: Mutex<Table>,
     ids: AtomicU64,
+    /// Told when the last line is gone.
+    empty: Notify,
+    /// New lines are told this at once.
+    leaving: OnceLock<Close>,
 }
 
 #[derive(Debug, Default)]
@@ -310,8 +318,10 @@ impl Lines {
         found.inspect(|line| line.leave(close)).is_some()
     }
 
-    /// Says goodbye to everyone.
+    /// Says goodbye to everyone, and to all who come from now on.
     pub(crate) fn leave_all(&self, close: &Close) {
+        // A second drain says the same.
+        let _ = self.inner.leaving.set(close.clone());
         for line in self.all() {
             line.leave(close.clone());
         }
@@ -322,6 +332,11 @@ impl Lines {
         for line in self.all() {
             line.cut();
         }
+    }
+
+    /// Whether one more connection is taken now, wherever it comes from.
+    pub(crate) fn admit_any(&self, limits: &Limits) -> Result<(), Denied> {
+        if self.count() >= limits.connections_max { Err(Denied::Full) } else { Ok(()) }
     }
 
     /// Whether one more connection of `address` is taken now. Counts it for the rate.
@@ -364,7 +379,22 @@ impl Lines {
         let lines = Arc::downgrade(&self.inner);
         let line = Arc::new(Line::new(id, entry.key(), lines, Arc::clone(shell), meters, peer));
         entry.insert(Arc::downgrade(&line));
+        drop(table);
+        if let Some(close) = self.inner.leaving.get() {
+            line.leave(close.clone());
+        }
         line
+    }
+
+    /// Waits until there is no line.
+    pub(crate) async fn none_left(&self) {
+        loop {
+            let gone = self.inner.empty.notified();
+            if self.count() == 0 {
+                return;
+            }
+            gone.await;
+        }
     }
 
     /// All lines, held: they are dropped when the list's lock is not held, since dropping the last takes it.
@@ -380,6 +410,10 @@ impl Inner {
         let address = household(address);
         if let Some(visits) = table.addresses.get_mut(&address) {
             visits.open = visits.open.saturating_sub(1);
+        }
+        if table.lines.is_empty() {
+            drop(table);
+            self.empty.notify_waiters();
         }
     }
 }

@@ -1,12 +1,19 @@
 //! Responses that every door gives alike.
-use crate::{Body, Response};
+
+use std::fmt::Write as _;
+
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+
+use crate::{Body, Response};
 
 /// A response with a body of this type.
 #[must_use]
-pub fn bytes(_status: StatusCode, _content_type: &'static str, _body: impl Into<Bytes>) -> Response {
-    todo!()
+pub fn bytes(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::full(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }
 
 /// `application/json`; the caller has written it.
@@ -15,10 +22,22 @@ pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
     bytes(status, "application/json", body)
 }
 
-/// `{"type":"error","code":…,"reason":"…","again":"never"}`, the form of all errors here.
+/// What went wrong with the request itself, as JSON:
+/// `{"type":"error","status":404,"reason":"…","again":"never"}`.
 #[must_use]
-pub fn error(_status: StatusCode, _reason: &str) -> Response {
-    todo!()
+pub fn error(status: StatusCode, reason: &str) -> Response {
+    let again = match status {
+        StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            "soon"
+        }
+        _ => "never",
+    };
+    let mut body = String::with_capacity(64 + reason.len());
+    // Writing to a string cannot fail.
+    let _ = write!(body, r#"{{"type":"error","status":{},"reason":"#, status.as_u16());
+    write_json_text(&mut body, reason);
+    let _ = write!(body, r#","again":"{again}"}}"#);
+    json(status, body)
 }
 
 /// No body.
@@ -27,4 +46,23 @@ pub fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
+}
+
+/// A JSON string (RFC 8259 §7).
+fn write_json_text(to: &mut String, text: &str) {
+    to.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => {
+                to.push('\\');
+                to.push(c);
+            }
+            c if c < ' ' => {
+                // Writing to a string cannot fail.
+                let _ = write!(to, "\\u{:04x}", u32::from(c));
+            }
+            c => to.push(c),
+        }
+    }
+    to.push('"');
 }
