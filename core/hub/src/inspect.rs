@@ -5,6 +5,7 @@ use std::sync::Arc;
 use yizhan_talk::{Close, Timestamp};
 
 use crate::{
+    access::Principal,
     hub::Hub,
     link::{Refused, SubscriptionId},
     message::SessionId,
@@ -117,12 +118,18 @@ impl Hub {
 
     /// Ends all sessions of a user; how many there were.
     pub fn kick_user(&self, user: &str, close: &Close) -> usize {
-        let of_user: Vec<_> =
-            self.inner.sessions.all().into_iter().filter(|s| *s.principal.user == *user).collect();
-        for session in &of_user {
+        self.kick_where(|who| *who.user == *user, close)
+    }
+
+    /// Ends all sessions of those whom `which` names: whose token was revoked, for instance. How many
+    /// there were.
+    pub fn kick_where(&self, which: impl Fn(&Principal) -> bool, close: &Close) -> usize {
+        let all = self.inner.sessions.all();
+        let named: Vec<_> = all.into_iter().filter(|session| which(&session.principal)).collect();
+        for session in &named {
             self.inner.end_session(session, Some(close.clone()));
         }
-        of_user.len()
+        named.len()
     }
 
     /// Topics that `filter` matches, kept or listened to, in the order of names, after `after`.
