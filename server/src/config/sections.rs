@@ -1,0 +1,334 @@
+//! What can be configured: one struct, one section for each part. The doc comments are the manual.
+
+use std::{path::PathBuf, time::Duration};
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use yizhan_hub::{Filter, HubLimits, Keep, Lag, Limits, Space, space::Dedup, topic::BadName};
+
+use super::units;
+
+/// All that can be set. Sections that are left out have their defaults.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Starting and stopping.
+    pub(crate) server: Server,
+    /// HTTP: the console, WebSocket, Server-Sent Events, long-poll, the API, metrics, on one port.
+    pub(crate) http: yizhan_net::Http,
+    /// What the network side takes on, and how long it waits.
+    pub(crate) limits: yizhan_net::Limits,
+    /// Our own protocol, `yizhan.v1`: raw TCP here; WebSocket, Server-Sent Events, long-poll and plain HTTP on
+    /// the port of `[http]`.
+    pub(crate) socket: yizhan_socket::Config,
+    /// How records, sessions and accounts are written to the data folder.
+    // store: yizhan_disk::Config,
+    /// What one client may cost the hub. What is over is refused, skipped or closed, as each says.
+    pub(crate) hub: HubConfig,
+    /// A family of topics that are kept and delivered alike. Of several spaces that match a topic the most
+    /// specific one has it: a name is more specific than `+`, and `+` more than `#`.
+    ///
+    /// Spaces in a config file stand instead of the built-in ones.
+    #[serde(rename = "space")]
+    pub(crate) spaces: IndexMap<String, SpaceConfig>,
+    /// Who may come in, and who may do what.
+    pub(crate) identity: yizhan_identity::Config,
+    /// What is written about what happens.
+    pub(crate) log: LogConfig,
+    /// Traces for OpenTelemetry.
+    pub(crate) trace: TraceConfig,
+}
+
+/// Starting and stopping.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Server {
+    /// The folder for data; `--data` sets it, too. Made where it is not there. One server at a time has it.
+    pub(crate) data: PathBuf,
+    /// How long clients may take to leave after SIGTERM; then they are cut off.
+    #[serde(with = "units::duration")]
+    pub(crate) drain_within: Duration,
+    /// Threads that serve; 0 is one for each core.
+    pub(crate) threads: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { data: "yizhan-data".into(), drain_within: Duration::from_secs(20), threads: 0 }
+    }
+}
+
+/// What one client may cost the hub. What is over is refused, skipped or closed, as each says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HubConfig {
+    /// Bytes that a message's body may have; more is refused.
+    pub(crate) body_bytes_max: usize,
+    /// Subscriptions of a session; more are refused.
+    pub(crate) subscriptions_max: usize,
+    /// Records that wait for one session; over it the space's `lag` decides.
+    pub(crate) outbox_records_max: usize,
+    /// Bytes of records that wait for one session; over it the space's `lag` decides.
+    pub(crate) outbox_bytes_max: usize,
+    /// How long a session may outlive its connection, whatever the client asks.
+    #[serde(with = "units::duration")]
+    pub(crate) keep_max: Duration,
+    /// Keyed records that spaces which keep nothing hold as state, in all; more are refused.
+    pub(crate) state_records_max: usize,
+    /// Sessions, sleeping ones included; more are refused.
+    pub(crate) sessions_max: usize,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        let limits = HubLimits::default();
+        Self {
+            body_bytes_max: limits.body_bytes_max,
+            subscriptions_max: limits.subscriptions_max,
+            outbox_records_max: limits.outbox_records_max,
+            outbox_bytes_max: limits.outbox_bytes_max,
+            keep_max: limits.keep_max,
+            state_records_max: limits.state_records_max,
+            sessions_max: limits.sessions_max,
+        }
+    }
+}
+
+impl HubConfig {
+    /// As the hub takes it.
+    pub(crate) fn limits(&self) -> HubLimits {
+        HubLimits {
+            body_bytes_max: self.body_bytes_max,
+            subscriptions_max: self.subscriptions_max,
+            outbox_records_max: self.outbox_records_max,
+            outbox_bytes_max: self.outbox_bytes_max,
+            keep_max: self.keep_max,
+            state_records_max: self.state_records_max,
+            sessions_max: self.sessions_max,
+        }
+    }
+}
+
+/// A family of topics that are kept and delivered alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SpaceConfig {
+    /// Which topics: a topic or filter. Without it the space has `NAME/#`.
+    pub(crate) topics: Option<String>,
+    /// What is kept of them, and how safely.
+    pub(crate) keep: KeepConfig,
+    /// What becomes of a listener that reads too slowly.
+    pub(crate) lag: LagConfig,
+    /// Records that are kept; the oldest go first.
+    pub(crate) records_max: Option<u64>,
+    /// Bytes that are kept; the oldest go first.
+    pub(crate) bytes_max: Option<u64>,
+    /// How old a record may become.
+    #[serde(with = "units::maybe_duration")]
+    pub(crate) age_max: Option<Duration>,
+    /// How long a repeated message id (`mid`) is recognised.
+    #[serde(with = "units::duration")]
+    pub(crate) dedup_age_max: Duration,
+    /// How many message ids are remembered; the oldest go first.
+    pub(crate) dedup_ids_max: usize,
+    /// How many writers share the space's topics. One writes some 100,000 messages a second; more use more
+    /// cores. It stays as it was when the space was first opened.
+    pub(crate) lanes: u16,
+}
+
+impl Default for SpaceConfig {
+    fn default() -> Self {
+        let dedup = Dedup::default();
+        Self {
+            topics: None,
+            keep: KeepConfig::Nothing,
+            lag: LagConfig::CatchUp,
+            records_max: None,
+            bytes_max: None,
+            age_max: None,
+            dedup_age_max: dedup.age_max,
+            dedup_ids_max: dedup.ids_max,
+            lanes: 1,
+        }
+    }
+}
+
+/// What a space keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum KeepConfig {
+    /// only the newest record of each key, in memory
+    Nothing,
+    /// the newest records, in memory: gone with the process
+    Memory,
+    /// the newest records, on disk: a receipt says that the message was synced
+    Disk,
+}
+
+/// What becomes of a listener that reads too slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LagConfig {
+    /// it goes on from the journal as slowly as it must (where nothing is kept: as `skip`)
+    CatchUp,
+    /// it loses what did not fit, and is told how many
+    Skip,
+    /// its connection is closed
+    Close,
+    /// for each topic and key only the newest record waits
+    Latest,
+}
+
+impl SpaceConfig {
+    /// As the hub takes it, under its name.
+    pub(crate) fn space(&self, name: &str) -> Result<Space, BadName> {
+        let topics = match &self.topics {
+            Some(topics) => Filter::new(topics)?,
+            None => Filter::new(&format!("{name}/#"))?,
+        };
+        let limits = Limits {
+            records_max: self.records_max.unwrap_or(u64::MAX),
+            bytes_max: self.bytes_max.unwrap_or(u64::MAX),
+            age_max: self.age_max.unwrap_or(Duration::MAX),
+        };
+        Ok(Space {
+            name: name.to_owned(),
+            topics,
+            keep: match self.keep {
+                KeepConfig::Nothing => Keep::Nothing,
+                KeepConfig::Memory => Keep::Memory(limits),
+                KeepConfig::Disk => Keep::Disk(limits),
+            },
+            lag: match self.lag {
+                LagConfig::CatchUp => Lag::CatchUp,
+                LagConfig::Skip => Lag::Skip,
+                LagConfig::Close => Lag::Close,
+                LagConfig::Latest => Lag::Latest,
+            },
+            dedup: Dedup { age_max: self.dedup_age_max, ids_max: self.dedup_ids_max },
+            lanes: self.lanes.max(1),
+        })
+    }
+}
+
+/// What is written about what happens, to the error stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogConfig {
+    /// `error`, `warn`, `info`, `debug` or `trace`, or a filter by part: `"info,yizhan_net=debug"`.
+    pub(crate) level: String,
+    /// How it looks.
+    pub(crate) format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Auto }
+    }
+}
+
+/// How the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    /// for people on a terminal, JSON elsewhere
+    Auto,
+    /// for people
+    Pretty,
+    /// one JSON object a line
+    Json,
+}
+
+/// Traces for OpenTelemetry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TraceConfig {
+    /// A collector's address for OTLP over HTTP, such as `"http://127.0.0.1:4318"`. Without it no traces
+    /// are made.
+    pub(crate) otlp: Option<String>,
+    /// Spans of which level are sent: as `log.level`.
+    pub(crate) level: String,
+    /// Which part of all traces is sent: 0 to 1.
+    pub(crate) sample: f64,
+    /// The name under which the collector shows this server.
+    pub(crate) service: String,
+}
+
+impl Default for TraceConfig {
+    fn default() -> Self {
+        Self { otlp: None, level: "info".into(), sample: 1.0, service: "yizhan".into() }
+    }
+}
+
+/// What a space of the built-in ones keeps on disk at most: much for a chat, little for a disk of today.
+const ROOMS_BYTES_MAX: u64 = 10 << 30;
+
+fn space(topics: &str, keep: KeepConfig, lag: LagConfig) -> SpaceConfig {
+    SpaceConfig { topics: Some(topics.to_owned()), keep, lag, ..SpaceConfig::default() }
+}
+
+impl Config {
+    /// What holds where nobody says otherwise: loopback, and spaces for a chat.
+    pub(crate) fn built_in() -> Self {
+        let disk = |topics: &str| SpaceConfig {
+            bytes_max: Some(ROOMS_BYTES_MAX),
+            ..space(topics, KeepConfig::Disk, LagConfig::CatchUp)
+        };
+        Self {
+            spaces: IndexMap::from([
+                ("live".to_owned(), space("#", KeepConfig::Nothing, LagConfig::Skip)),
+                ("rooms".to_owned(), disk("rooms/#")),
+                ("disk".to_owned(), disk("disk/#")),
+            ]),
+            ..Self::default()
+        }
+    }
+
+    /// What `--dev` begins with: everybody may do everything outside `$` topics, and all doors are open on
+    /// their usual ports.
+    pub(crate) fn dev() -> Self {
+        Self {
+            spaces: IndexMap::from([
+                ("all".to_owned(), space("#", KeepConfig::Nothing, LagConfig::Skip)),
+                ("disk".to_owned(), space("disk/#", KeepConfig::Disk, LagConfig::CatchUp)),
+            ]),
+            identity: yizhan_identity::Config::dev(),
+            ..Self::default()
+        }
+    }
+
+    /// What types alone do not say: the first problems, each as `key: what`.
+    pub(crate) fn check(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (name, config) in &self.spaces {
+            let valid = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+            if name.is_empty() || name.len() > 64 || !name.bytes().all(valid) {
+                problems.push(format!("space.{name}: a space's name is 1 to 64 letters, digits, '-' or '_'"));
+            }
+            if let Err(error) = config.space(name) {
+                problems.push(format!("space.{name}.topics: {error}"));
+            }
+            if config.lanes == 0 || config.lanes > 64 {
+                problems.push(format!("space.{name}.lanes: 1 to 64"));
+            }
+        }
+        if let Err(error) = yizhan_probe::log::check_level(&self.log.level) {
+            problems.push(format!("log.level: {error}"));
+        }
+        if !(0.0..=1.0).contains(&self.trace.sample) {
+            problems.push("trace.sample: 0 to 1".into());
+        }
+        if let Some(url) = &self.trace.otlp
+            && let Err(error) = yizhan_probe::Exporter::new(url, "", &self.trace.level, 0.0)
+        {
+            problems.push(format!("trace.otlp: {error}"));
+        }
+        if let Err(error) = self.identity.check() {
+            problems.push(error.to_string());
+        }
+        if let Err(error) = self.socket.check() {
+            problems.push(error.to_string());
+        }
+        problems
+    }
+}

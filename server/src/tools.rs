@@ -1,0 +1,9 @@
+//! The command line's tools that speak to a running server.
+
+pub(crate) mod accounts;
+pub(crate) mod ask;
+pub(crate) mod bench;
+pub(crate) mod publish;
+pub(crate) mod subscribe;
+pub(crate) mod table;
+pub(crate) mod top;

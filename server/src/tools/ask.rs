@@ -1,0 +1,238 @@
+//! `yizhan ask`: what goes on in a running server.
+
+use http::Method;
+use serde_json::Value;
+
+use super::table::{self, Column};
+use crate::client::{Client, Reach, percent_encode};
+
+/// Ask a running server.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ask {
+    #[command(subcommand)]
+    question: Question,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// At most so many rows.
+    #[arg(long, global = true, default_value_t = 1000)]
+    limit: usize,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Question {
+    /// How the server is, in figures.
+    Overview,
+    /// Sessions, sleeping ones included.
+    Sessions {
+        /// Only this user's.
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// Sessions with a live connection.
+    Connections {
+        /// Only this user's.
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// Topics that are kept or listened to.
+    Topics {
+        /// Only those that this filter matches.
+        #[arg(default_value = "#")]
+        filter: String,
+    },
+    /// Subscriptions to a topic, or of a session.
+    Subscriptions {
+        /// Those that hear this topic.
+        #[arg(required_unless_present = "session")]
+        topic: Option<String>,
+        /// Those of this session.
+        #[arg(long, conflicts_with = "topic")]
+        session: Option<String>,
+    },
+    /// Spaces and what they hold.
+    Spaces,
+    /// Accounts.
+    Accounts,
+    /// Tokens, of oneself or of a user.
+    Tokens {
+        /// This user's.
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// What operators and users did, newest first.
+    Audit {
+        /// By or about this user.
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// The configuration in force.
+    Config,
+    /// Who one is.
+    Me,
+    /// End a session and its connection.
+    Kick {
+        /// The session's id.
+        session: String,
+    },
+}
+
+const SESSIONS: &[Column] = &[
+    ("SESSION", "id"),
+    ("USER", "user"),
+    ("DEVICE", "device"),
+    ("DOOR", "connection.door"),
+    ("ADDRESS", "connection.address"),
+    ("SINCE", "connection.since"),
+    ("SUBS", "subscriptions"),
+    ("WAITING", "waiting"),
+    ("DELIVERED", "delivered"),
+    ("MISSED", "missed"),
+];
+
+/// Runs it.
+///
+/// # Errors
+/// The server cannot be reached or refuses.
+pub(crate) async fn run(args: Ask) -> anyhow::Result<()> {
+    let client = args.reach.client()?;
+    let of_user = |user: &Option<String>| {
+        user.as_ref().map(|user| format!("?user={}", percent_encode(user))).unwrap_or_default()
+    };
+    let list = async |path: String, columns: &[Column]| {
+        let items = client.list(&path, args.limit).await?;
+        if args.json {
+            for item in &items {
+                println!("{item}");
+            }
+        } else {
+            table::print(&items, columns);
+        }
+        anyhow::Ok(())
+    };
+    match &args.question {
+        Question::Sessions { user } => list(format!("/api/v1/sessions{}", of_user(user)), SESSIONS).await,
+        Question::Connections { user } => list(format!("/api/v1/connections{}", of_user(user)), SESSIONS).await,
+        Question::Topics { filter } => {
+            let columns: &[Column] = &[
+                ("TOPIC", "topic"),
+                ("SPACE", "space"),
+                ("LISTENERS", "listeners"),
+                ("OLDEST", "kept.oldest_seq"),
+                ("NEWEST", "kept.newest_seq"),
+            ];
+            list(format!("/api/v1/topics?filter={}", percent_encode(filter)), columns).await
+        }
+        Question::Subscriptions { topic, session } => {
+            let columns: &[Column] = &[
+                ("SESSION", "session"),
+                ("USER", "user"),
+                ("ID", "id"),
+                ("FILTER", "filter"),
+                ("DELIVERED", "delivered"),
+                ("BEHIND", "behind"),
+            ];
+            let (name, value) = match (topic, session) {
+                (Some(topic), _) => ("topic", topic.as_str()),
+                (None, session) => ("session", session.as_deref().unwrap_or_default()),
+            };
+            list(format!("/api/v1/subscriptions?{name}={}", percent_encode(value)), columns).await
+        }
+        Question::Spaces => {
+            let columns: &[Column] = &[
+                ("SPACE", "name"),
+                ("TOPICS", "topics"),
+                ("KEEP", "keep"),
+                ("LAG", "lag"),
+                ("RECORDS", "figures.records"),
+                ("BYTES", "figures.bytes"),
+                ("NAMES", "figures.topics"),
+                ("WAITING", "figures.waiting"),
+            ];
+            list("/api/v1/spaces".into(), columns).await
+        }
+        Question::Accounts => list("/api/v1/accounts".into(), super::accounts::ACCOUNTS).await,
+        Question::Tokens { user } => {
+            let columns: &[Column] = &[
+                ("ID", "id"),
+                ("USER", "user"),
+                ("NAME", "name"),
+                ("KIND", "kind"),
+                ("CREATED", "created_at"),
+                ("EXPIRES", "expires_at"),
+                ("LAST USED", "last_used_at"),
+            ];
+            list(format!("/api/v1/tokens{}", of_user(user)), columns).await
+        }
+        Question::Audit { user } => audit(&args, &client, user.as_deref()).await,
+        Question::Overview => print(&client, "/api/v1/overview", args.json).await,
+        Question::Config => print(&client, "/api/v1/config", true).await,
+        Question::Me => print(&client, "/api/v1/me", args.json).await,
+        Question::Kick { session } => {
+            client.json(Method::DELETE, &format!("/api/v1/sessions/{}", percent_encode(session)), None).await?;
+            Ok(())
+        }
+    }
+}
+
+/// The audit log has its newest entries first, so its next page is asked for with `before`.
+async fn audit(args: &Ask, client: &Client, user: Option<&str>) -> anyhow::Result<()> {
+    let limit = args.limit.clamp(1, 1000);
+    let user = user.map(|user| format!("&user={}", percent_encode(user))).unwrap_or_default();
+    let mut answer = client.json(Method::GET, &format!("/api/v1/audit?limit={limit}{user}"), None).await?;
+    let items = match answer["items"].take() {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    };
+    if args.json {
+        for item in &items {
+            println!("{item}");
+        }
+        return Ok(());
+    }
+    let mut items = items;
+    for item in &mut items {
+        item["taken_at"] = item["at"].take();
+    }
+    let columns: &[Column] = &[
+        ("ID", "id"),
+        ("AT", "taken_at"),
+        ("WHO", "who"),
+        ("WHAT", "what"),
+        ("SUBJECT", "subject"),
+        ("ADDRESS", "address"),
+        ("DOOR", "door"),
+        ("DETAIL", "detail"),
+    ];
+    table::print(&items, columns);
+    Ok(())
+}
+
+/// An object, as JSON or as lines of `name value`.
+async fn print(client: &Client, path: &str, json: bool) -> anyhow::Result<()> {
+    let answer = client.json(Method::GET, path, None).await?;
+    if json {
+        println!("{answer:#}");
+    } else {
+        print_lines("", &answer);
+    }
+    Ok(())
+}
+
+fn print_lines(path: &str, value: &Value) {
+    match value {
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                print_lines(&path, value);
+            }
+        }
+        Value::String(text) => println!("{path:<28} {text}"),
+        Value::Number(n) if path.ends_with("_at") || path.ends_with(".at") => {
+            println!("{path:<28} {}", n.as_u64().map_or_else(|| n.to_string(), table::show_time));
+        }
+        other => println!("{path:<28} {other}"),
+    }
+}
