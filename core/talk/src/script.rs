@@ -185,6 +185,16 @@ impl<C: Connection> Script<C> {
         self
     }
 
+    /// The oldest call not looked at yet, for a test that answers by what was asked.
+    pub fn next_call(&mut self) -> Option<CallOf<C>> {
+        self.calls.pop_front()
+    }
+
+    /// Whether the talk is over.
+    pub fn is_over(&self) -> bool {
+        self.ended.is_some()
+    }
+
     /// Looks at the connection itself, for a test that decides by it how to go on.
     pub fn peek<T>(&self, look: impl FnOnce(&C) -> T) -> T {
         look(&self.connection)

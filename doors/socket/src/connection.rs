@@ -23,6 +23,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use yizhan_hub::{
     Answer, Call, Delivery, Topic,
     link::{Opened, SubscriptionId},
+    store::Missed,
 };
 use yizhan_talk::{Backend, Close, Fault, Now, Out, Timestamp};
 
@@ -78,6 +79,8 @@ struct Stream {
     trail: Trail,
     /// The session, until `welcome` was said.
     opened: Option<Opened>,
+    /// Subscriptions that go on with a gap, until that was said.
+    lost: Vec<Sub>,
 }
 
 /// Where the talk stands.
@@ -170,7 +173,7 @@ impl<B: HubBackend> Connection<B> {
         network: Network,
         trail: Trail,
     ) -> Self {
-        let stream = Stream { trail, opened: None };
+        let stream = Stream { trail, opened: None, lost: Vec::new() };
         let mut connection = Self::new(now, terms, Transport::Events(Box::new(stream)), Encoding::Json);
         connection.network = network;
         connection.open(now, &opened);
@@ -180,12 +183,27 @@ impl<B: HubBackend> Connection<B> {
         connection
     }
 
+    /// The same stream, which says that these subscriptions go on with a gap.
+    #[must_use]
+    pub(crate) fn having_lost(mut self, lost: Vec<Sub>) -> Self {
+        if let Transport::Events(stream) = &mut self.transport {
+            stream.lost = lost;
+        }
+        self
+    }
+
     /// The answers to one request that acts on an open session. `lasting` says whether the session lives on.
     #[must_use]
     pub(crate) fn replies(now: Now, terms: Arc<Terms>, lasting: bool) -> Self {
         let mut connection = Self::new(now, terms, Transport::Replies { lasting }, Encoding::Json);
         connection.stage = Stage::Open;
         connection
+    }
+
+    /// Says the `welcome` of a session that is open.
+    pub(crate) fn welcome_to(&mut self, now: Now, opened: &Opened, network: Network, out: &mut Out<B>) {
+        self.network = network;
+        self.say_welcome(now, None, opened, out);
     }
 
     fn new(now: Now, terms: Arc<Terms>, transport: Transport, encoding: Encoding) -> Self {
@@ -288,8 +306,12 @@ impl<B: HubBackend> Connection<B> {
     fn begin_stream(&mut self, now: Now, out: &mut Out<B>) {
         let Transport::Events(stream) = &mut self.transport else { return };
         if let Some(opened) = stream.opened.take() {
+            let lost = std::mem::take(&mut stream.lost);
             out.packets.write(|into| trail::write_id(&stream.trail, into));
             self.say_welcome(now, None, &opened, out);
+            for sub in lost {
+                self.emit(now, out, |into, encoding| event::missed(sub, 1, Missed::Unknown, into, encoding));
+            }
         }
     }
 

@@ -79,18 +79,27 @@ pub(crate) fn write(deliveries: &[Delivery], events: usize, into: &mut BytesMut,
     if events != 1 {
         pen::open_array(events, into, encoding);
     }
-    let mut rest = deliveries;
-    for i in 0..events {
-        if events != 1 {
-            pen::next_item(i, into, encoding);
-        }
-        let length = 1 + rest.windows(2).take_while(|pair| goes_on(&pair[0], &pair[1])).count();
-        let (these, later) = rest.split_at(length.min(rest.len()));
-        rest = later;
-        write_event(these, into, encoding);
-    }
+    write_events(deliveries, into, encoding);
     if events != 1 {
         pen::shut_array(into, encoding);
+    }
+}
+
+/// Writes all of `deliveries` as one JSON array.
+pub(crate) fn write_array(deliveries: &[Delivery], into: &mut BytesMut) {
+    pen::open_array(deliveries.len(), into, Encoding::Json);
+    write_events(deliveries, into, Encoding::Json);
+    pen::shut_array(into, Encoding::Json);
+}
+
+fn write_events(deliveries: &[Delivery], into: &mut BytesMut, encoding: Encoding) {
+    let (mut rest, mut i) = (deliveries, 0);
+    while !rest.is_empty() {
+        pen::next_item(i, into, encoding);
+        let length = 1 + rest.windows(2).take_while(|pair| goes_on(&pair[0], &pair[1])).count();
+        let (these, later) = rest.split_at(length);
+        (rest, i) = (later, i + 1);
+        write_event(these, into, encoding);
     }
 }
 
@@ -108,7 +117,8 @@ fn write_event(deliveries: &[Delivery], into: &mut BytesMut, encoding: Encoding)
             event::missed(*subscription, *number, *missed, into, encoding);
         }
         Some(Delivery::StateEnd { subscription }) => event::state_end(*subscription, into, encoding),
-        Some(Delivery::Leave(_)) | None => {}
+        Some(Delivery::Leave(close)) => event::close(close, into, encoding),
+        None => {}
     }
 }
 

@@ -352,17 +352,6 @@ pub(crate) fn write_head(kind: u8, argument: u64, into: &mut BytesMut) {
     }
 }
 
-/// How many bytes [`write_head`] takes.
-pub(crate) fn head_bytes(argument: u64) -> usize {
-    match argument {
-        0..=23 => 1,
-        24..=0xff => 2,
-        0x100..=0xffff => 3,
-        0x1_0000..=0xffff_ffff => 5,
-        _ => 9,
-    }
-}
-
 /// Writes a text string.
 pub(crate) fn write_text(text: &str, into: &mut BytesMut) {
     write_head(major::TEXT, text.len() as u64, into);
