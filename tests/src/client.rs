@@ -63,7 +63,9 @@ impl Client {
             match self.reader.read_line(&mut line) {
                 Ok(0) => return None,
                 Ok(_) => {}
-                Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => return None,
+                Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                    return None;
+                }
                 Err(e) => panic!("no event came: {e}"),
             }
             if !line.ends_with('\n') {

@@ -17,10 +17,8 @@ use crate::{Client, eventually};
 /// It is not there.
 #[must_use]
 pub fn binary() -> PathBuf {
-    let path = std::env::var_os("YIZHAN_BIN").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug/yizhan"),
-        PathBuf::from,
-    );
+    let path = std::env::var_os("YIZHAN_BIN")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug/yizhan"), PathBuf::from);
     assert!(path.exists(), "{} is not there: run `cargo build` or `./x test`", path.display());
     path
 }

@@ -271,7 +271,15 @@ fn sigterm_tells_everybody_finishes_and_exits_with_zero() {
 fn a_second_server_on_the_same_folder_is_refused() {
     let (folder, server) = fresh();
     let second = Command::new(binary())
-        .args(["serve", "--dev", "--set", "http.listen=127.0.0.1:0", "--set", "socket.tcp=127.0.0.1:0", "--data"])
+        .args([
+            "serve",
+            "--dev",
+            "--set",
+            "http.listen=127.0.0.1:0",
+            "--set",
+            "socket.tcp=127.0.0.1:0",
+            "--data",
+        ])
         .arg(folder.path().join("data"))
         .output()
         .expect("the binary can be started");
@@ -313,7 +321,10 @@ fn presence_says_who_listens() {
     let mut bob = ready(&server);
     let here = bob.ask(json!({"type": "presence", "topic": "rooms/p"}));
     assert_eq!(here["sessions"].as_array().map(Vec::len), Some(1), "{here}");
-    assert_eq!((&here["sessions"][0]["device"], &here["sessions"][0]["door"]), (&json!("phone"), &json!("tcp")));
+    assert_eq!(
+        (&here["sessions"][0]["device"], &here["sessions"][0]["door"]),
+        (&json!("phone"), &json!("tcp"))
+    );
     ann.close();
     eventually("ann's leaving", || {
         let here = bob.ask(json!({"type": "presence", "topic": "rooms/p"}));
