@@ -251,8 +251,8 @@ pub type Response = http::Response<Body>;
 #[derive(Default)]
 pub struct Body {
     content: Content,
-    /// The connection is busy as long as this body is under way.
-    busy: Option<Busy>,
+    /// The connection is busy as long as this body is under way: it is only there to be dropped.
+    _busy: Option<Busy>,
 }
 
 #[derive(Default)]
@@ -267,22 +267,22 @@ impl Body {
     /// Nothing.
     #[must_use]
     pub const fn empty() -> Self {
-        Self { content: Content::Empty, busy: None }
+        Self { content: Content::Empty, _busy: None }
     }
 
     /// These bytes.
     #[must_use]
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self { content: Content::Full(bytes.into()), busy: None }
+        Self { content: Content::Full(bytes.into()), _busy: None }
     }
 
     /// What comes, as it comes: [`crate::EventBody`].
     pub fn stream(body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static) -> Self {
-        Self { content: Content::Stream(Box::pin(body)), busy: None }
+        Self { content: Content::Stream(Box::pin(body)), _busy: None }
     }
 
     pub(crate) fn with_busy(self, busy: Busy) -> Self {
-        Self { busy: Some(busy), ..self }
+        Self { _busy: Some(busy), ..self }
     }
 }
 

@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tracing::{debug, error};
 
 use crate::{
-    Body, Ended, Http, Line, Request, Response, Stream, Subprotocol,
+    Ended, Http, Line, Request, Response, Stream, Subprotocol,
     exchange::Alarm,
     line::Signal,
     path::{Found, Paths},
