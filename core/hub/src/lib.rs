@@ -13,6 +13,7 @@ pub mod hub;
 pub mod inspect;
 pub mod link;
 pub mod live;
+pub mod memory;
 pub mod message;
 mod outbox;
 pub mod publish;
@@ -20,6 +21,8 @@ mod saved;
 mod session;
 pub mod space;
 pub mod store;
+#[cfg(any(test, feature = "suite"))]
+pub mod store_suite;
 mod subscribe;
 mod subscription;
 pub mod topic;
