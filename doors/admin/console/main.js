@@ -3,13 +3,14 @@
 import './components/notices.js';
 import './views/shell.js';
 import './views/sign-in.js';
-import { comeIn, me } from './lib/account.js';
+import { setPassword } from './views/account.js';
+import { comeIn, forget, look, me } from './lib/account.js';
 import { token } from './lib/admin.js';
 import { startChat, stopChat } from './lib/chat.js';
 import { clearGauges, keepGauges, takeFigures } from './lib/gauges.js';
 import { t } from './lib/i18n.js';
 import { line } from './lib/line.js';
-import { warn } from './lib/notices.js';
+import { tell, warn } from './lib/notices.js';
 import { applySettings, language } from './lib/settings.js';
 import { startAlerts } from './lib/alerts.js';
 import { find } from './lib/dom.js';
@@ -52,6 +53,15 @@ me.watch((who) => {
 });
 language.hear(draw);
 
+// A connection that is refused for good: guests are sent back to the door, others may have an expired token.
+line.state.hear(({ phase, reason }) => {
+  if (phase !== 'refused' || !me.value) return;
+  if (me.value.guest) {
+    forget();
+    warn(t('signin.guest.refused'), reason);
+  } else void look().catch(() => undefined);
+});
+
 function draw() {
   const who = me.value;
   if (who === undefined) return;
@@ -61,7 +71,8 @@ function draw() {
 
 async function begin() {
   try {
-    await comeIn();
+    const byLink = await comeIn();
+    if (byLink && me.value?.account && !me.value.hasPassword) tell(t('signin.welcome', { user: me.value.user }), { label: t('account.password.set'), run: setPassword });
   } catch (error) {
     if (me.value === undefined) {
       // The server is not there; it is asked again until it is.

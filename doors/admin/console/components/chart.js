@@ -23,6 +23,8 @@ const LEFT = 58;
 const RIGHT = 12;
 const TOP = 10;
 const BOTTOM = 24;
+/** Seconds that a chart shows at least. */
+const SPAN_MIN = 60;
 
 /** How many seconds the charts show. */
 export const chartWindow = new Cell(300);
@@ -64,7 +66,9 @@ export class Chart extends Part {
 
   #range() {
     const to = chartsEnd.value ?? Math.max(gauges.newest, 1);
-    return { from: to - chartWindow.value, to };
+    // Until there is enough to fill the window, what there is fills the chart.
+    const there = Number.isFinite(gauges.oldest) ? to - gauges.oldest : 0;
+    return { from: to - Math.min(chartWindow.value, Math.max(there, SPAN_MIN)), to };
   }
 
   /**
@@ -116,13 +120,14 @@ export class Chart extends Part {
     const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
     const plotWidth = width - LEFT - RIGHT;
     const plotHeight = height - TOP - BOTTOM;
-    const columns = Math.max(1, Math.min(chartWindow.value, Math.floor(plotWidth / 2)));
+    const { from, to } = this.#range();
+    const columns = Math.max(1, Math.min(to - from, Math.floor(plotWidth / 2)));
     const series = this.#columns(columns);
-    const top = niceTop(this.#highest(series, columns), this.plan.floor ?? 0, this.plan.binary);
+    const { top, lines } = niceTop(this.#highest(series, columns), this.plan.floor ?? 0, this.plan.binary);
     const x = (/** @type {number} */ column) => LEFT + (column / columns) * plotWidth;
     const y = (/** @type {number} */ value) => TOP + plotHeight - (value / top) * plotHeight;
 
-    this.#grid(pen, { width, plotWidth, plotHeight, top, y, colour });
+    this.#grid(pen, { width, plotWidth, plotHeight, top, lines, y, colour });
     const base = new Float64Array(columns + 1);
     for (const one of series) {
       if (one.off) continue;
@@ -152,14 +157,13 @@ export class Chart extends Part {
 
   /**
    * @param {CanvasRenderingContext2D} pen
-   * @param {{width: number, plotWidth: number, plotHeight: number, top: number, y: (value: number) => number, colour: (name: string) => string}} at
+   * @param {{width: number, plotWidth: number, plotHeight: number, top: number, lines: number, y: (value: number) => number, colour: (name: string) => string}} at
    */
-  #grid(pen, { width, plotWidth, plotHeight, top, y, colour }) {
+  #grid(pen, { width, plotWidth, plotHeight, top, lines, y, colour }) {
     pen.font = `11px ${getComputedStyle(this).fontFamily}`;
     pen.lineWidth = 1;
     pen.textBaseline = 'middle';
     pen.textAlign = 'right';
-    const lines = plotHeight > 110 ? 4 : 2;
     for (let i = 0; i <= lines; i++) {
       const value = (top * i) / lines;
       const at = Math.round(y(value)) + 0.5;
@@ -169,7 +173,7 @@ export class Chart extends Part {
       pen.lineTo(width - RIGHT, at);
       pen.stroke();
       pen.fillStyle = colour('--ink-faint');
-      pen.fillText(this.plan.format(value), LEFT - 8, at);
+      pen.fillText(this.plan.format(value).replace(/\.(\d*?)0+(?=\s|$)/, '.$1').replace(/\.(?=\s|$)/, ''), LEFT - 8, at);
     }
     const { from, to } = this.#range();
     const step = [10, 15, 30, 60, 120, 300, 600, 900].find((seconds) => ((to - from) / seconds) * 62 < plotWidth) ?? 1800;
@@ -300,22 +304,27 @@ function paintSeries(pen, values, base, { x, y, colour, alone }) {
   }
 }
 
+/** Round tops, and how many steps divide each into round numbers. */
+const TOPS = /** @type {const} */ ([[1, 5], [2, 4], [3, 3], [4, 4], [5, 5], [6, 3], [8, 4], [10, 5]]);
+
 /**
  * A round number at or above the highest value, so that the grid's numbers are readable.
  * @param {number} highest
  * @param {number} floor
  * @param {boolean} [binary] round in KiB, MiB, …
- * @returns {number}
+ * @returns {{top: number, lines: number}} and into how many equal steps it is divided
  */
 export function niceTop(highest, floor, binary = false) {
   const wanted = Math.max(highest * 1.08, floor, 1e-9);
   if (binary) {
     const unit = 1024 ** Math.max(0, Math.floor(Math.log2(wanted) / 10));
     // Below a unit of 1024 the steps are those of ten.
-    return niceTop(wanted / unit / 1.08, 0) * unit;
+    const { top, lines } = niceTop(wanted / unit / 1.08, 0);
+    return { top: top * unit, lines };
   }
   const power = 10 ** Math.floor(Math.log10(wanted));
-  return ([1, 2, 4, 5, 8, 10].find((step) => step * power >= wanted) ?? 10) * power;
+  const [step = 10, lines = 5] = TOPS.find(([each]) => each * power >= wanted) ?? [];
+  return { top: step * power, lines };
 }
 
 customElements.define('y-chart', Chart);

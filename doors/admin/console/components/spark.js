@@ -5,6 +5,7 @@ import { Part, svg } from '../lib/dom.js';
 import { figures, gauges } from '../lib/gauges.js';
 
 const SECONDS = 120;
+const SECONDS_MIN = 15;
 const WIDTH = 240;
 const HEIGHT = 44;
 
@@ -30,7 +31,10 @@ export class Spark extends Part {
   /** @returns {string[]} */
   #points() {
     const values = [];
-    for (let i = SECONDS; i >= 0; i--) values.push(gauges.at(this.gauge, gauges.newest - i));
+    // Until there is enough, what there is fills the line.
+    const there = Number.isFinite(gauges.oldest) ? gauges.newest - gauges.oldest : 0;
+    const seconds = Math.min(SECONDS, Math.max(there, SECONDS_MIN));
+    for (let i = seconds; i >= 0; i--) values.push(gauges.at(this.gauge, gauges.newest - i));
     const known = values.filter((value) => !Number.isNaN(value));
     if (known.length < 2) return [];
     const low = Math.min(...known);
@@ -46,7 +50,7 @@ export class Spark extends Part {
         begun = true;
       }
       if (!begun) return [];
-      return [`${((i / SECONDS) * WIDTH).toFixed(1)},${(HEIGHT - 3 - ((last - bottom) / room) * (HEIGHT - 8)).toFixed(1)}`];
+      return [`${((i / seconds) * WIDTH).toFixed(1)},${(HEIGHT - 3 - ((last - bottom) / room) * (HEIGHT - 8)).toFixed(1)}`];
     });
   }
 }

@@ -28,7 +28,10 @@ function takeTicket() {
   return decodeURIComponent(found[1] ?? '');
 }
 
-/** Finds out who uses the page: by a link, by the remembered token, as the guest of before. */
+/**
+ * Finds out who uses the page: by a link, by the remembered token, as the guest of before.
+ * @returns {Promise<boolean>} whether it was by a link
+ */
 export async function comeIn() {
   const ticket = takeTicket();
   if (ticket) {
@@ -42,7 +45,7 @@ export async function comeIn() {
   }
   if (token.value === null) {
     me.value = sessionStorage.getItem('yizhan.guest') ? guest() : null;
-    return;
+    return false;
   }
   try {
     await look();
@@ -50,6 +53,7 @@ export async function comeIn() {
     if (error instanceof ApiError && error.status === 0) throw error;
     forget();
   }
+  return ticket !== null;
 }
 
 /** Reads again who is signed in. */

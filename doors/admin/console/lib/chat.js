@@ -20,6 +20,8 @@ export const PAGE = 50;
 const HOLE_MAX = 500;
 /** Rooms whose newest message is asked for at one time. */
 const ASKS_AT_ONCE = 8;
+/** Messages that are looked through for what was sent before a reload. */
+const LOOK_BACK = 200;
 /** A sign of typing is sent at most this often. */
 const TYPING_EVERY_MS = 2500;
 
@@ -46,6 +48,12 @@ export async function startChat() {
   const user = me.value?.user;
   if (!user) return;
   chatState.value = { phase: 'loading' };
+  try {
+    await line.ready();
+  } catch (error) {
+    if (current === run) chatState.value = { phase: 'refused', reason: error instanceof Error ? error.message : String(error) };
+    return;
+  }
   roots = await findRoots();
   if (current !== run) return;
   openCursors(user, roots.reads);
@@ -68,7 +76,7 @@ export async function startChat() {
       failed: (error) => (chatState.value = { phase: 'refused', reason: error.message }),
     },
   );
-  for (const item of waiting) void post(item.cid);
+  void sendWaiting(waiting);
 }
 
 /** Ends all that `startChat` began. */
@@ -126,10 +134,10 @@ function takeRecord(record, live) {
   const { message, fresh, hole } = room.take(record);
   const own = isOwn(message);
   if (message.cid && own) dropWaiting(message.cid);
-  if (fresh) {
+  if (fresh && live && !record.state) {
     takeTyping(room.name, message.name, false);
-    if (live && !room.kept && !own) room.unnumberedUnread++;
-    if (live && !own) arrivals.value = { room, message };
+    if (!room.kept && !own) room.unnumberedUnread++;
+    if (!own) arrivals.value = { room, message };
   }
   if (hole) void fill(room, hole);
   rooms.touch();
@@ -304,6 +312,21 @@ export function send(room, text) {
 export function retry(cid) {
   changeWaiting(cid, { state: 'sending' });
   void post(cid);
+}
+
+/**
+ * Sends what was left unsent when the page was closed. What did arrive then, and only its receipt was lost, is found in
+ * the room: the server knows ids again only for a while.
+ * @param {import('./outbox.js').Waiting[]} waiting
+ */
+async function sendWaiting(waiting) {
+  for (const topic of new Set(waiting.map((item) => item.topic))) {
+    const page = await line.history(topic, { limit: LOOK_BACK }).catch(() => null);
+    for (const record of page?.records ?? []) dropWaiting(record.headers?.['cid'] ?? '');
+  }
+  for (const item of waiting) {
+    if (item.state === 'sending') void post(item.cid);
+  }
 }
 
 /** @param {string} cid */

@@ -101,6 +101,9 @@ export const line = {
     made.ready.catch(() => undefined);
   },
 
+  /** Waits for the first welcome. Fails where the server will not have us. */
+  ready: () => by((of) => of.ready),
+
   stop() {
     const old = client;
     client = null;

@@ -14,7 +14,7 @@ let last = 0;
 function add(notice) {
   const id = ++last;
   notices.value = [...notices.value.slice(1 - NOTICES_MAX), { ...notice, id }];
-  setTimeout(() => dismiss(id), notice.kind === 'bad' ? 9000 : 4000);
+  setTimeout(() => dismiss(id), notice.action ? 20_000 : notice.kind === 'bad' ? 9000 : 4000);
 }
 
 /** @param {number} id */

@@ -5,9 +5,10 @@ import { heading, segments } from '../components/bits.js';
 import { chartWindow, chartsEnd } from '../components/chart.js';
 import { icon } from '../components/icon.js';
 import { Part, fill, h } from '../lib/dom.js';
+import { byDoor, doorColour, doorName } from '../lib/doors.js';
 import { bytes, percent, short, took, whole } from '../lib/format.js';
 import { figures, gauges, latencyParts } from '../lib/gauges.js';
-import { t, tName } from '../lib/i18n.js';
+import { t } from '../lib/i18n.js';
 
 /** @typedef {import('../components/chart.js').ChartPlan} ChartPlan */
 /** @typedef {{title: string, unit: string, text?: string, plan: ChartPlan, wide?: boolean}} Panel */
@@ -25,8 +26,10 @@ const fixed = (list) => () => list.map(([name, label, colour]) => ({ name, label
 function doors() {
   return gauges
     .names('conn.')
-    .filter((name) => name !== 'conn.total')
-    .map((name, i) => ({ name, label: tName('door', name.slice(5)), colour: (i % 8) + 1 }));
+    .map((name) => name.slice(5))
+    .filter((door) => door !== 'total')
+    .sort(byDoor)
+    .map((door) => ({ name: `conn.${door}`, label: doorName(door), colour: doorColour(door) }));
 }
 
 /** @returns {Panel[]} */

@@ -241,7 +241,7 @@ function makeRow(row, room) {
     { class: `message${first ? ' first' : ''}${own ? ' own' : ''}` },
     first && !own ? avatar(message.name, { size: 34 }) : null,
     first && !own ? h('div', { class: 'byline' }, h('b', null, message.name), message.guest ? h('span', { class: 'badge' }, t('chat.guest')) : null) : null,
-    h('div', { class: bubbleClass(message), title: moment(message.at) }, content(message), h('time', { class: 'stamp', dateTime: new Date(message.at).toISOString() }, clock(message.at)), own ? tick(seen) : null),
+    h('div', { class: bubbleClass(message), title: moment(message.at) }, content(message), h('span', { class: 'meta' }, h('time', { class: 'stamp', dateTime: new Date(message.at).toISOString() }, clock(message.at)), own ? tick(seen) : null)),
     h('div', { class: 'message-tools' }, iconButton('copy', t('copy'), () => void copy(message.text))),
     seen.startsWith('seen') ? seenBy(seen.slice(5).split('\n')) : null,
   );
@@ -285,8 +285,12 @@ function waitingRow(item, first) {
       'div',
       { class: 'bubble' },
       h('div', { class: 'text' }, rich(item.text)),
-      h('time', { class: 'stamp' }, clock(item.at)),
-      h('span', { class: 'tick', role: 'img', 'aria-label': failed ? t('chat.notsent') : t('chat.sending') }, icon(failed ? 'alert' : 'clock')),
+      h(
+        'span',
+        { class: 'meta' },
+        h('time', { class: 'stamp' }, clock(item.at)),
+        h('span', { class: 'tick', role: 'img', 'aria-label': failed ? t('chat.notsent') : t('chat.sending') }, icon(failed ? 'alert' : 'clock')),
+      ),
     ),
     failed
       ? h(

@@ -6,6 +6,7 @@ import { bones, heading } from '../components/bits.js';
 import { icon } from '../components/icon.js';
 import { admin } from '../lib/admin.js';
 import { Part, fill, h, reconcile } from '../lib/dom.js';
+import { byDoor, doorColour, doorName } from '../lib/doors.js';
 import { ago, bytes, clock, percent, short, span, took, whole } from '../lib/format.js';
 import { figures, gauges } from '../lib/gauges.js';
 import { t, tName } from '../lib/i18n.js';
@@ -25,11 +26,13 @@ const recent = (/** @type {string} */ name) => {
 };
 const shown = (/** @type {number} */ value, /** @type {(value: number) => string} */ format) => (Number.isNaN(value) ? '–' : format(value));
 
+const perSecond = (/** @type {number} */ value) => `${short(value)}/s`;
+
 /** @type {Tile[]} */
 const tiles = [
   { gauge: 'conn.total', colour: 1, label: () => t('tile.connections'), value: () => shown(last('conn.total'), whole), more: () => t('tile.sessions', { n: shown(last('sessions'), whole) }) },
-  { gauge: 'rate.in', colour: 6, label: () => t('tile.in'), value: () => `${shown(last('rate.in'), short)}/s`, more: () => `${shown(last('bytes.in'), bytes)}/s` },
-  { gauge: 'rate.out', colour: 3, label: () => t('tile.out'), value: () => `${shown(last('rate.out'), short)}/s`, more: () => `${shown(last('bytes.out'), bytes)}/s` },
+  { gauge: 'rate.in', colour: 6, label: () => t('tile.in'), value: () => shown(last('rate.in'), perSecond), more: () => shown(last('bytes.in'), (n) => `${bytes(n)}/s`) },
+  { gauge: 'rate.out', colour: 3, label: () => t('tile.out'), value: () => shown(last('rate.out'), perSecond), more: () => shown(last('bytes.out'), (n) => `${bytes(n)}/s`) },
   { gauge: 'p99', colour: 2, label: () => t('tile.latency'), value: () => shown(recent('p99'), took), more: () => t('tile.p50', { p50: shown(recent('p50'), took) }) },
   { gauge: 'memory', colour: 5, label: () => t('tile.memory'), value: () => shown(last('memory'), bytes), more: () => perConnection() },
   { gauge: 'cpu', colour: 4, label: () => t('tile.cpu'), value: () => shown(last('cpu'), percent), more: () => t('tile.core') },
@@ -140,19 +143,19 @@ function drawDoors(body, now) {
   }
   const doors = Object.entries(now.connections)
     .filter(([door]) => door !== 'total')
-    .sort(([, a], [, b]) => b - a);
+    .sort(([a], [b]) => byDoor(a, b));
   const most = Math.max(1, ...doors.map(([, count]) => count));
   fill(
     body,
     h(
       'ul',
       { class: 'bars' },
-      doors.map(([door, count], i) =>
+      doors.map(([door, count]) =>
         h(
           'li',
           null,
-          h('span', null, tName('door', door)),
-          h('span', { class: 'track' }, h('i', { class: `fill series-${(i % 8) + 1}`, style: { width: `${(count / most) * 100}%` } })),
+          h('span', null, doorName(door)),
+          h('span', { class: 'track' }, h('i', { class: `fill series-${doorColour(door)}`, style: { width: `${(count / most) * 100}%` } })),
           h('b', { class: 'number' }, whole(count)),
         ),
       ),

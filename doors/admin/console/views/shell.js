@@ -66,7 +66,7 @@ class Shell extends Part {
     });
     const meButton = h(
       'button',
-      { class: 'me', type: 'button', 'aria-haspopup': 'menu', 'aria-label': t('me.menu'), on: { click: () => openMenu(meButton, meMenu()) } },
+      { class: 'me-button', type: 'button', 'aria-haspopup': 'menu', 'aria-label': t('me.menu'), on: { click: () => openMenu(meButton, meMenu()) } },
       face,
       h('span', { class: 'who' }, h('b', null, who?.guest ? t('chat.guest') : (who?.user ?? '')), state),
     );
@@ -160,7 +160,7 @@ class Shell extends Part {
       icon(phase === 'refused' ? 'alert' : 'wifi-off'),
       h('span', null, text),
       phase === 'waiting' ? h('button', { class: 'button small', type: 'button', on: { click: () => line.retryNow() } }, t('banner.now')) : null,
-      phase === 'refused' ? h('button', { class: 'button small', type: 'button', on: { click: () => void signOut() } }, t('signin.again')) : null,
+      phase === 'refused' ? h('button', { class: 'button small', type: 'button', on: { click: () => location.reload() } }, t('banner.again')) : null,
     );
   }
 }

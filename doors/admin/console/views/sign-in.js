@@ -78,7 +78,7 @@ function road() {
   const d = 'M-40 600C20 560 50 545 90 520S190 400 250 395s120 70 180 55 90-140 155-150 120 60 175 40 80-70 120-120';
   return svg(
     'svg',
-    { class: 'road', viewBox: '0 0 800 800', preserveAspectRatio: 'xMidYMid slice', 'aria-hidden': 'true' },
+    { class: 'road', viewBox: '0 170 800 630', preserveAspectRatio: 'xMidYMax slice', 'aria-hidden': 'true' },
     svg('path', { class: 'hill far', d: 'M0 520c120-60 210-150 330-120s170 130 280 90 140-70 190-80v390H0z' }),
     svg('path', { class: 'hill near', d: 'M0 640c90-30 200-110 320-70s180 90 270 60 150-50 210-40v210H0z' }),
     svg('path', { class: 'way', d }),

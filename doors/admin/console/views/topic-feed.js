@@ -31,10 +31,11 @@ export class TopicFeed extends Part {
   #detail = h('aside', { class: 'detail', hidden: true });
   #status = h('span', { class: 'aside number', role: 'status' });
   #tools = h('div', { class: 'toolbar feed-tools' });
-  #table = this.#makeTable();
+  /** @type {ReturnType<TopicFeed['makeTable']>} */ #table = this.makeTable();
 
   begin() {
     this.classList.add('feed');
+    this.#table = this.makeTable();
     this.#detail.setAttribute('aria-label', t('feed.detail'));
     this.replaceChildren(this.#tools, h('div', { class: 'feed-body' }, this.#frame, this.#detail));
     fill(this.#frame, bones(6));
@@ -44,7 +45,7 @@ export class TopicFeed extends Part {
     else void this.#listeners();
   }
 
-  #makeTable() {
+  makeTable() {
     return dataTable({
       label: t('nav.topics'),
       key: (/** @type {Row} */ { id }) => id,
@@ -55,7 +56,7 @@ export class TopicFeed extends Part {
       none: () => (this.kind === 'live' ? empty('clock', t('feed.live.none'), t('feed.live.none.text')) : empty('topics', this.kind === 'state' ? t('feed.state.none') : t('feed.history.none'), this.kind === 'state' ? t('feed.state.none.text') : undefined)),
       columns: [
         { name: 'at', label: t('col.when'), sort: ({ record, id }) => record.at + Number(id) / 1e9, cell: ({ record }) => h('span', { class: 'mono number' }, clockMillis(record.at)) },
-        { name: 'topic', label: t('col.topic'), sort: ({ record }) => record.topic, cell: ({ record }) => h('span', { class: 'mono' }, record.topic) },
+        ...(hasWildcard(this.filter) ? [topicColumn()] : []),
         { name: 'from', label: t('col.from'), sort: ({ record }) => record.from ?? '', cell: ({ record }) => record.from || t('feed.server') },
         { name: 'key', label: t('col.key'), sort: ({ record }) => record.key ?? '', cell: ({ record }) => (record.key ? h('span', { class: 'badge accent' }, record.key) : '') },
         { name: 'seq', label: t('col.seq'), right: true, sort: ({ record }) => record.seq ?? -1, cell: ({ record }) => (record.seq === undefined ? '–' : whole(record.seq)) },
@@ -223,6 +224,11 @@ export class TopicFeed extends Part {
       h('div', { class: 'code' }, bodyView(record), copyButton(() => bodyText(record))),
     );
   }
+}
+
+/** The column that only a filter of many topics needs. @returns {import('../components/table.js').Column<Row>} */
+function topicColumn() {
+  return { name: 'topic', label: t('col.topic'), sort: ({ record }) => record.topic, cell: ({ record }) => h('span', { class: 'mono' }, record.topic) };
 }
 
 /** @param {LineRecord} record */
