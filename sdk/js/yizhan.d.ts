@@ -91,7 +91,7 @@ export class Subscription extends Emitter<SubscriptionEvents> {
     lost: number;
     /** Settled when the server has it the first time, or refuses it. @type {Promise<void>} */
     ready: Promise<void>;
-    /** Ends it: loops end, nothing more comes. */
+    /** Ends it: loops end, nothing more comes, what waits is forgotten. */
     unsubscribe(): void;
     /** @returns {AsyncIterableIterator<DeliveredRecord, undefined>} */
     [Symbol.asyncIterator](): AsyncIterableIterator<DeliveredRecord, undefined>;
@@ -529,12 +529,13 @@ export type SubscriptionEvents = {
  */
 export type Frame = Record<string, any>;
 /**
- * Why a link ended.
+ * Why a link ended. `told`: a server of ours said so. `network`: another transport would end the same way.
  */
 export type End = {
     code: number;
     reason?: string;
     again?: unknown;
+    told?: boolean;
     network?: boolean;
 };
 /**

@@ -160,7 +160,10 @@
  */
 
 /** One JSON object from or to the server. @typedef {Record<string, any>} Frame */
-/** Why a link ended. @typedef {{code: number, reason?: string, again?: unknown, network?: boolean}} End */
+/**
+ * Why a link ended. `told`: a server of ours said so. `network`: another transport would end the same way.
+ * @typedef {{code: number, reason?: string, again?: unknown, told?: boolean, network?: boolean}} End
+ */
 /**
  * What a transport needs to know.
  * @typedef {object} At
@@ -353,7 +356,8 @@ function randomName() {
 }
 
 /** Tells the platform about an error in a listener, without stopping here. @param {unknown} error */
-function reportLater(error) {
+function report(error) {
+  if (typeof globalThis.reportError === 'function') return globalThis.reportError(error);
   setTimeout(() => {
     throw error;
   });
@@ -397,7 +401,7 @@ export class Emitter {
       try {
         listener(event);
       } catch (error) {
-        reportLater(error);
+        report(error);
       }
     }
   }
@@ -488,7 +492,7 @@ function httpEnd(status, text) {
   } catch {
     // A proxy's page. The status has to be enough.
   }
-  if (typeof error === 'object' && error !== null && Number.isInteger(error.code)) return error;
+  if (typeof error === 'object' && error !== null && Number.isInteger(error.code)) return { ...error, told: true };
   return { code: status, reason: `HTTP ${status}`, again: status === 401 || status === 403 ? 'never' : 'soon' };
 }
 
@@ -735,8 +739,9 @@ export class Subscription extends Emitter {
     });
   }
 
-  /** Ends it: loops end, nothing more comes. */
+  /** Ends it: loops end, nothing more comes, what waits is forgotten. */
   unsubscribe() {
+    this.#queue = [];
     if (this.#ended) return;
     this.#outside.drop();
     this.#end();
@@ -1063,7 +1068,7 @@ export class Client extends Emitter {
   #session;
   /** @type {Welcome | undefined} */
   #welcome;
-  /** @type {Frame | undefined} What the server said before it closed. */
+  /** What the server said before it closed. @type {End | undefined} */
   #farewell;
   /** @type {{token?: string, ticket?: string}} */
   #shown = {};
@@ -1096,7 +1101,7 @@ export class Client extends Emitter {
   #heartbeat = 45_000;
   #heardAt = 0;
   #sentAt = 0;
-  /** @type {number | undefined} By when the server must have said something. */
+  /** By when the server must have said something. @type {number | undefined} */
   #answerBy;
   /** @type {TimeSample | undefined} */
   #clock;
@@ -1300,6 +1305,7 @@ export class Client extends Emitter {
     this.#ask({ type: 'network', network: this.#network() }, 'once').then((answer) => {
       this.#readHeartbeat(answer);
       this.#answerBy = undefined;
+      this.#beat();
     }).catch(() => {});
     this.#beat();
   }
@@ -1378,7 +1384,8 @@ export class Client extends Emitter {
       this.#forgetSession();
       return this.#hello();
     }
-    this.#ended(error);
+    const { code, reason, again } = error;
+    this.#ended({ code, reason, again, told: true });
   }
 
   #forgetSession() {
@@ -1455,9 +1462,8 @@ export class Client extends Emitter {
     if (!link) return;
     const wasOpen = this.#status === 'open';
     const said = this.#farewell ?? end;
-    const isTold = said !== end;
     this.#leaveLink();
-    const error = new YizhanError(said.code || 1006, said.reason || 'the connection ended', readAgain(said.again, CLOSE_AGAIN.get(said.code) ?? 'soon'));
+    const error = new YizhanError(said.code || 1006, String(said.reason || 'the connection ended'), readAgain(said.again, CLOSE_AGAIN.get(said.code) ?? 'soon'));
     if (wasOpen && now() - this.#openedAt >= STABLE_AFTER) this.#failures = 0;
     if (error.code === 4004 || error.code === 202) return this.#tokenExpired(error);
     // A stream or poll of a session that is gone: begin a new one at once.
@@ -1466,7 +1472,7 @@ export class Client extends Emitter {
       return wasOpen ? this.#wait('soon', error) : void this.#connect();
     }
     if (error.again === 'never') return this.#finish(error);
-    if (!wasOpen && !isTold && this.#fallBack(end)) return void this.#connect();
+    if (!wasOpen && !said.told && this.#fallBack(end)) return void this.#connect();
     this.#wait(error.again, error);
   }
 
@@ -1714,7 +1720,7 @@ export class Client extends Emitter {
       case 'error':
         return this.#refused(event);
       case 'close':
-        this.#farewell = { ...event, code: Number.isInteger(event.code) ? event.code : 1006 };
+        this.#farewell = { code: Number.isInteger(event.code) ? event.code : 1006, reason: event.reason, again: event.again, told: true };
         return undefined;
       default:
     }

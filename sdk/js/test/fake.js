@@ -202,16 +202,16 @@ export class FakeServer {
       return reply(200, [this.welcome({}, talk)], { 'Yizhan-Poll': '1' });
     }
     if (!known?.waiting) return reply(404, { type: 'error', code: 301, reason: 'no such session', again: 'never' });
-    if (this.failPolls > 0) {
-      this.failPolls -= 1;
-      return reply(502, {});
-    }
     const acked = Number(url.searchParams.get('ack'));
     if (acked === known.number) known.last = undefined;
     if (!known.last) {
-      await Promise.race([until(() => known.waiting.length > 0).catch(() => {}), new Promise((resolve) => setTimeout(resolve, 200))]);
+      for (let i = 0; i < 50 && known.waiting.length === 0; i += 1) await new Promise((resolve) => setTimeout(resolve, 4));
       known.last = known.waiting.splice(0).flat();
       known.number += 1;
+    }
+    if (this.failPolls > 0) {
+      this.failPolls -= 1;
+      return reply(502, {}); // Lost on the way: the client asks with the old number again.
     }
     return reply(200, known.last, { 'Yizhan-Poll': String(known.number) });
   }
