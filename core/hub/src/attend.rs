@@ -27,6 +27,8 @@ use crate::{
 
 /// The name that clients without an account share; nobody is told when one of them comes or goes.
 pub const ANONYMOUS: &str = "anonymous";
+/// Saved sessions that are looked at in one step of a purge.
+const PURGE_PAGE: usize = 256;
 /// Devices that one presence message names.
 const PRESENCE_DEVICES_MAX: usize = 16;
 
@@ -104,9 +106,10 @@ impl Inner {
                     Some(saved) => self.restore_session(now, peer, principal.clone(), saved),
                     None => self.session_with_secret(resume.session, &resume.secret)?,
                 };
-                if session.principal.user != principal.user {
+                if session.principal().user != principal.user {
                     return Err(Refused::NoSession);
                 }
+                session.admit_again(&*self.access, principal.clone());
                 let told = self.take_over(&session, peer, now, &resume)?;
                 (session, told, true)
             }
@@ -130,7 +133,7 @@ impl Inner {
         } else {
             self.meters.sessions_opened.one()
         }
-        self.tell_presence(&session.principal);
+        self.tell_presence(&session.principal());
         let opened = Opened {
             session: session.id,
             secret: session.secret.clone().unwrap_or_default(),
@@ -172,7 +175,7 @@ impl Inner {
         let secret = (!keep.is_zero()).then(|| format!("{:032x}", (self.random)()).into());
         let rates = self.rate_buckets(&principal, peer);
         let session = Arc::new(Session::new(id, secret, principal, keep, rates, now, Some(peer)));
-        self.sessions.insert(&session, &*session.principal.user != ANONYMOUS);
+        self.sessions.insert(&session, &*session.principal().user != ANONYMOUS);
         self.attendance.touch(&session);
         self.work.wake();
         Ok(session)
@@ -242,7 +245,7 @@ impl Inner {
                 self.attendance.ends.lock().insert((end, session.id));
                 self.attendance.touch(session);
                 self.work.wake();
-                self.tell_presence(&session.principal);
+                self.tell_presence(&session.principal());
                 return;
             }
         }
@@ -278,7 +281,7 @@ impl Inner {
         if let Some(message) = last_message {
             self.say(*message);
         }
-        self.tell_presence(&session.principal);
+        self.tell_presence(&session.principal());
     }
 
     /// Ends sleeping sessions whose time is over.
@@ -311,8 +314,8 @@ impl Inner {
         for session in &sessions {
             let Some((_, at)) = session.lock().connection else { continue };
             since = Some(since.map_or(at, |s: yizhan_talk::Timestamp| s.min(at)));
-            if devices.len() < PRESENCE_DEVICES_MAX && !devices.contains(&session.principal.device) {
-                devices.push(session.principal.device.clone());
+            if devices.len() < PRESENCE_DEVICES_MAX && !devices.contains(&session.principal().device) {
+                devices.push(session.principal().device.clone());
             }
         }
         let devices: Vec<String> = devices.into_iter().flatten().map(|d| quoted(&d)).collect();
@@ -343,8 +346,29 @@ impl Inner {
         let found = self.saved.get(&resume.session.0.to_be_bytes()).await?;
         let saved = found.and_then(|(bytes, _)| Saved::from_bytes(&bytes)).ok_or(Refused::NoSession)?;
         let right = same(saved.secret.as_bytes(), resume.secret.as_bytes()) && saved.user == who.user;
-        let alive = self.clock.now().wall.since(saved.at) <= saved.keep;
+        let alive = !saved.is_over(self.clock.now().wall, self.opened);
         if right && alive { Ok(Some(saved)) } else { Err(Refused::NoSession) }
+    }
+
+    /// Takes saved sessions out of their table that nobody came back to.
+    pub(crate) async fn purge_saved(&self) -> Result<(), StoreError> {
+        let mut after: Option<Bytes> = None;
+        loop {
+            let rows = self.saved.scan(b"", after.as_deref(), PURGE_PAGE).await?;
+            let now = self.clock.now().wall;
+            for (key, value) in &rows {
+                let over = Saved::from_bytes(value).is_none_or(|saved| {
+                    self.sessions.find(saved.id).is_none() && saved.is_over(now, self.opened)
+                });
+                if over {
+                    self.saved.put(key, None, Expect::Any).await?;
+                }
+            }
+            match rows.last() {
+                Some((key, _)) if rows.len() == PURGE_PAGE => after = Some(key.clone()),
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Makes a saved session live again. Somebody else may have been quicker: then theirs stands.
@@ -386,7 +410,7 @@ impl Inner {
             };
             self.directory.insert(&entry.filter, slot, &session);
         }
-        self.sessions.insert(&session, &*session.principal.user != ANONYMOUS);
+        self.sessions.insert(&session, &*session.principal().user != ANONYMOUS);
         session
     }
 }

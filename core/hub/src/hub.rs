@@ -17,7 +17,7 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use yizhan_talk::{Called, Clock, Close, Counter, Gauge, Histogram, Now};
+use yizhan_talk::{Called, Clock, Close, Counter, Gauge, Histogram, Now, Timestamp};
 
 use crate::{
     access::{Access, Peer},
@@ -134,6 +134,8 @@ pub(crate) struct Inner {
     pub(crate) access: Arc<dyn Access>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Fn() -> u128 + Send + Sync>,
+    /// When this process opened the hub.
+    pub(crate) opened: Timestamp,
     pub(crate) saved: Arc<dyn Table>,
     pub(crate) directory: Directory,
     pub(crate) sessions: Sessions,
@@ -212,6 +214,7 @@ impl Hub {
             finder,
             limits,
             access,
+            opened: clock.now().wall,
             clock,
             random,
             saved: store.table("sessions")?,
@@ -272,6 +275,14 @@ impl Hub {
         self.inner.end_expired(now);
         self.inner.dedups.prune(now);
         self.inner.prune_state(now);
+    }
+
+    /// Forgets saved sessions that nobody came back to in time; worth doing at the start and now and then.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn purge(&self) -> Result<(), StoreError> {
+        self.inner.purge_saved().await
     }
 
     /// Saves all sessions that outlive the server. The last thing before the store is closed.

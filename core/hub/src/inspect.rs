@@ -99,7 +99,7 @@ impl Hub {
             .all()
             .into_iter()
             .filter(|s| after.is_none_or(|after| s.id > after))
-            .filter(|s| user.is_none_or(|user| *s.principal.user == *user))
+            .filter(|s| user.is_none_or(|user| *s.principal().user == *user))
             .collect();
         found.sort_unstable_by_key(|s| s.id);
         found.truncate(most);
@@ -125,7 +125,7 @@ impl Hub {
     /// there were.
     pub fn kick_where(&self, which: impl Fn(&Principal) -> bool, close: &Close) -> usize {
         let all = self.inner.sessions.all();
-        let named: Vec<_> = all.into_iter().filter(|session| which(&session.principal)).collect();
+        let named: Vec<_> = all.into_iter().filter(|session| which(&session.principal())).collect();
         for session in &named {
             self.inner.end_session(session, Some(close.clone()));
         }

@@ -334,8 +334,8 @@ impl Handle {
 
     /// Who the session belongs to.
     #[must_use]
-    pub fn principal(&self) -> &Arc<crate::access::Principal> {
-        &self.session.principal
+    pub fn principal(&self) -> Arc<crate::access::Principal> {
+        self.session.principal().clone()
     }
 
     /// Starts a call of the session. Hello is refused; goodbye ends the session.

@@ -160,8 +160,8 @@ impl Inner {
             Err(refused) => return refuse(refused),
         };
         let sender = Sender {
-            user: session.principal.user.clone(),
-            device: session.principal.device.clone(),
+            user: session.principal().user.clone(),
+            device: session.principal().device.clone(),
             session: session.id,
         };
         let message = message_of(now, sender, publish);
@@ -176,7 +176,7 @@ impl Inner {
         }
         self.check_rates(now, session, publish.body.len())?;
         self.check_shape(publish)?;
-        if !self.access.may(&session.principal, Action::Publish, &publish.topic) {
+        if !self.access.may(&session.principal(), Action::Publish, &publish.topic) {
             let name = publish.topic.as_str().into();
             return Err(Refused::NotAllowed { action: Action::Publish, name });
         }
@@ -203,7 +203,7 @@ impl Inner {
     }
 
     fn check_rates(&self, now: Now, session: &Session, bytes: usize) -> Result<(), Refused> {
-        let (rates, buckets) = (&session.principal.rates, &session.rates);
+        let (rates, buckets) = (&session.principal().rates, &session.rates);
         let micros = self.attendance.steady_micros(now);
         let take = |bucket: &crate::access::Bucket, cost: u64, rate: Option<u32>| {
             rate.map_or(Ok(()), |rate| bucket.take(micros, cost, rate).map_err(Refused::TooFast))

@@ -22,8 +22,10 @@ pub(crate) struct Saved {
     pub(crate) secret: Arc<str>,
     pub(crate) user: Arc<str>,
     pub(crate) keep: Duration,
-    /// When this was written: the session is good for `keep` from then on.
+    /// When this was written.
     pub(crate) at: Timestamp,
+    /// It had a connection then.
+    pub(crate) live: bool,
     pub(crate) subscriptions: Vec<SavedSubscription>,
 }
 
@@ -48,11 +50,19 @@ impl Saved {
         Self {
             id: session.id,
             secret: session.secret.clone().unwrap_or_default(),
-            user: session.principal.user.clone(),
+            user: session.principal().user.clone(),
             keep: session.keep,
             at: now,
+            live: state.connection.is_some(),
             subscriptions: subscriptions.collect(),
         }
+    }
+
+    /// Whether nobody may come back to it any more. `opened` is when this process opened the hub: a session
+    /// that was live when the process before it died sleeps since then, at the latest.
+    pub(crate) fn is_over(&self, now: Timestamp, opened: Timestamp) -> bool {
+        let asleep_since = if self.live { self.at.max(opened) } else { self.at };
+        now.since(asleep_since) > self.keep
     }
 
     pub(crate) fn to_bytes(&self) -> Bytes {
@@ -63,6 +73,7 @@ impl Saved {
         put_text(&mut out, &self.user);
         out.put_u64(u64::try_from(self.keep.as_millis()).unwrap_or(u64::MAX));
         out.put_u64(self.at.0);
+        out.put_u8(u8::from(self.live));
         out.put_u32(u32::try_from(self.subscriptions.len()).unwrap_or(u32::MAX));
         for s in &self.subscriptions {
             out.put_u32(s.id);
@@ -92,6 +103,7 @@ impl Saved {
             user: text(bytes)?,
             keep: Duration::from_millis(bytes.try_get_u64().ok()?),
             at: Timestamp(bytes.try_get_u64().ok()?),
+            live: bytes.try_get_u8().ok()? != 0,
             subscriptions: Vec::new(),
         };
         for _ in 0..bytes.try_get_u32().ok()? {
@@ -139,6 +151,7 @@ mod tests {
             user: "安".into(),
             keep: Duration::from_secs(60),
             at: Timestamp(1),
+            live: true,
             subscriptions: vec![SavedSubscription {
                 id: 3,
                 filter: Filter::new("a/#").unwrap(),

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustc_hash::FxHashMap;
 use yizhan_talk::{Now, Timestamp};
 
 use crate::{
-    access::{Access, Action, Bucket, Peer, Principal},
+    access::{Access, Action, Bucket, Peer, Principal, Verdict},
     inspect::{ConnectionView, SessionView, SubscriptionView},
     message::{Message, Record, SessionId},
     outbox::{Outbox, OutboxLimits, Pushed},
@@ -20,7 +21,7 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     /// What resuming takes; `None` where the session ends with its connection.
     pub(crate) secret: Option<Arc<str>>,
-    pub(crate) principal: Arc<Principal>,
+    who: ArcSwap<Principal>,
     pub(crate) opened_at: Timestamp,
     pub(crate) keep: Duration,
     pub(crate) rates: RateBuckets,
@@ -67,7 +68,31 @@ impl Session {
             last_message: None,
             ended: false,
         };
-        Self { id, secret, principal, opened_at: now.wall, keep, rates, state: Mutex::new(state) }
+        Self {
+            id,
+            secret,
+            who: ArcSwap::new(principal),
+            opened_at: now.wall,
+            keep,
+            rates,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Whose it is. A later hello of the same user may bring other roles and rates.
+    pub(crate) fn principal(&self) -> arc_swap::Guard<Arc<Principal>> {
+        self.who.load()
+    }
+
+    /// The same user came in again, perhaps with other rights: subscriptions are asked about anew.
+    pub(crate) fn admit_again(&self, access: &dyn Access, principal: Arc<Principal>) {
+        self.who.store(principal);
+        let principal = self.principal();
+        for subscription in self.lock().outbox.subscriptions.iter_mut().flatten() {
+            let verdict = access.may_filter(&principal, Action::Subscribe, &subscription.filter);
+            // Where it is no longer allowed at all, each record is asked about and none passes.
+            subscription.checked = verdict != Verdict::Allowed;
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -97,7 +122,7 @@ impl Session {
     pub(crate) fn wants(&self, access: &dyn Access, subscription: &Subscription, record: &Record) -> bool {
         (!subscription.no_local || record.message.from.session != self.id)
             && (!subscription.checked
-                || access.may(&self.principal, Action::Subscribe, &record.message.topic))
+                || access.may(&self.principal(), Action::Subscribe, &record.message.topic))
     }
 
     /// Wakes the link, whatever there is.
@@ -112,8 +137,8 @@ impl Session {
         let state = self.state.lock();
         SessionView {
             id: self.id,
-            user: self.principal.user.clone(),
-            device: self.principal.device.clone(),
+            user: self.principal().user.clone(),
+            device: self.principal().device.clone(),
             opened_at: self.opened_at,
             connection: state.connection.map(|(peer, since)| ConnectionView {
                 door: peer.door,
@@ -142,7 +167,7 @@ impl Session {
     fn viewed(&self, subscription: &Subscription) -> SubscriptionView {
         SubscriptionView {
             session: self.id,
-            user: self.principal.user.clone(),
+            user: self.principal().user.clone(),
             id: subscription.id,
             filter: subscription.filter.clone(),
             delivered: subscription.number,
@@ -174,17 +199,17 @@ impl Sessions {
     pub(crate) fn insert(&self, session: &Arc<Session>, named: bool) {
         self.by_id.write().insert(session.id, session.clone());
         if named {
-            self.by_user.lock().entry(session.principal.user.clone()).or_default().push(session.clone());
+            self.by_user.lock().entry(session.principal().user.clone()).or_default().push(session.clone());
         }
     }
 
     pub(crate) fn remove(&self, session: &Session) {
         self.by_id.write().remove(&session.id);
         let mut by_user = self.by_user.lock();
-        if let Some(sessions) = by_user.get_mut(&session.principal.user) {
+        if let Some(sessions) = by_user.get_mut(&session.principal().user) {
             sessions.retain(|s| s.id != session.id);
             if sessions.is_empty() {
-                by_user.remove(&session.principal.user);
+                by_user.remove(&session.principal().user);
             }
         }
     }

@@ -30,7 +30,7 @@ impl Inner {
         wish: Subscribe,
     ) -> Result<Called<Answer>, Refused> {
         let Subscribe { id, filter, from, with_state, window, no_local } = wish;
-        let verdict = self.access.may_filter(&session.principal, Action::Subscribe, &filter);
+        let verdict = self.access.may_filter(&session.principal(), Action::Subscribe, &filter);
         if verdict == Verdict::Denied {
             return Err(Refused::NotAllowed { action: Action::Subscribe, name: filter.as_str().into() });
         }
@@ -243,7 +243,7 @@ impl Inner {
         range: Range,
         page: PageSize,
     ) -> Called<Answer> {
-        if !self.access.may(&session.principal, Action::Subscribe, &topic) {
+        if !self.access.may(&session.principal(), Action::Subscribe, &topic) {
             let name = topic.as_str().into();
             return refuse(Refused::NotAllowed { action: Action::Subscribe, name });
         }
@@ -273,7 +273,7 @@ impl Inner {
         filter: Filter,
         records_max: usize,
     ) -> Called<Answer> {
-        let verdict = self.access.may_filter(&session.principal, Action::Subscribe, &filter);
+        let verdict = self.access.may_filter(&session.principal(), Action::Subscribe, &filter);
         if verdict == Verdict::Denied {
             return refuse(Refused::NotAllowed { action: Action::Subscribe, name: filter.as_str().into() });
         }
@@ -290,7 +290,7 @@ impl Inner {
                 }
             }
             let may = |r: &crate::message::Record| {
-                hub.access.may(&session.principal, Action::Subscribe, &r.message.topic)
+                hub.access.may(&session.principal(), Action::Subscribe, &r.message.topic)
             };
             records.retain(|r| !r.is_expired(now) && (verdict == Verdict::Allowed || may(r)));
             Answer::State(records)
@@ -298,7 +298,7 @@ impl Inner {
     }
 
     pub(crate) fn presence_of_topic(&self, session: &Session, topic: &Topic) -> Result<Answer, Refused> {
-        if !self.access.may(&session.principal, Action::Presence, topic) {
+        if !self.access.may(&session.principal(), Action::Presence, topic) {
             return Err(Refused::NotAllowed { action: Action::Presence, name: topic.as_str().into() });
         }
         let mut listening = Vec::new();
@@ -314,9 +314,9 @@ impl Inner {
 
     pub(crate) fn presence_of_user(&self, session: &Session, user: &Arc<str>) -> Result<Answer, Refused> {
         // A user may always see their own; others' as the rules for the presence topic say.
-        if **user != *session.principal.user {
+        if **user != *session.principal().user {
             let topic = Topic::new(&format!("$presence/user/{user}"))?;
-            if !self.access.may(&session.principal, Action::Presence, &topic) {
+            if !self.access.may(&session.principal(), Action::Presence, &topic) {
                 return Err(Refused::NotAllowed { action: Action::Presence, name: user.clone() });
             }
         }
@@ -361,7 +361,7 @@ fn present(sessions: &[Arc<Session>]) -> Vec<Present> {
         .iter()
         .filter_map(|s| {
             let (peer, since) = s.lock().connection?;
-            let (user, device) = (s.principal.user.clone(), s.principal.device.clone());
+            let (user, device) = (s.principal().user.clone(), s.principal().device.clone());
             Some(Present { user, device, session: s.id, door: peer.door, since })
         })
         .collect();
