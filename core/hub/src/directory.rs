@@ -143,6 +143,11 @@ impl Directory {
         self.exact_count.load(Relaxed) + self.wild_count.load(Relaxed)
     }
 
+    /// How many topics somebody listens to by name.
+    pub(crate) fn exact_topics(&self) -> usize {
+        self.exact.iter().map(|shard| shard.read().len()).sum()
+    }
+
     /// Lets a subscription hear its filter's topics from now on.
     pub(crate) fn insert(&self, filter: &Filter, slot: u32, session: &Arc<Session>) {
         let place = (session.id, slot);

@@ -193,6 +193,7 @@ impl Hub {
             sessions: self.inner.sessions.len(),
             connections: u64::try_from(self.inner.meters.links.value()).unwrap_or(0),
             subscriptions: self.inner.directory.len(),
+            listened: self.inner.directory.exact_topics(),
         }
     }
 }
@@ -206,4 +207,6 @@ pub struct Counts {
     pub connections: u64,
     /// Subscriptions.
     pub subscriptions: usize,
+    /// Topics that somebody listens to by name.
+    pub listened: usize,
 }

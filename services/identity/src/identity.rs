@@ -28,12 +28,17 @@ use crate::{
         ADMIN, ANONYMOUS, DEVICE_BYTES_MAX, FOREIGN_MARK, GUEST, GUEST_MARK, NARROW_MARK, OWNER, TOKEN_MARK,
         USER_BYTES_MAX, check_user, has_role, is_narrow,
     },
+    random::{SECRET_CHARS, fingerprint, letters},
     rules::{Narrowings, Policy, stricter},
     seams::Seams,
     tickets::{Ticket, TicketKind, Tickets},
     tokens::{TOKEN_PREFIX, Token, Tokens},
 };
 
+/// Who comes with the token for tools on this machine: no account can have this name.
+const LOCAL: &str = "$local";
+/// What that token begins with.
+const LOCAL_PREFIX: &str = "yz_local_";
 /// How often new keys are asked for at most, when a token names one that is not known.
 const KEYS_WANTED_EVERY: Duration = Duration::from_secs(60);
 /// Tokens with rules of their own whose rules are in memory. A token beyond is refused.
@@ -93,6 +98,8 @@ pub(crate) struct Inner {
     shared_key: ArcSwap<Option<Key>>,
     public_keys: ArcSwap<Vec<Key>>,
     keys_wanted_at: Mutex<Option<Instant>>,
+    /// The fingerprint of the token for tools on this machine.
+    local_token: ArcSwap<Option<String>>,
     pub(crate) narrowings: Narrowings,
     pub(crate) brake: Brake,
     pub(crate) hashing: AtomicUsize,
@@ -143,6 +150,7 @@ impl Identity {
             shared_key: ArcSwap::from_pointee(jwt::shared_key(&config.jwt)),
             public_keys: ArcSwap::default(),
             keys_wanted_at: Mutex::default(),
+            local_token: ArcSwap::default(),
             narrowings,
             brake: Brake::default(),
             hashing: AtomicUsize::new(0),
@@ -203,6 +211,16 @@ impl Identity {
         }
         inner.tickets.sweep(now).await?;
         inner.audit.sweep(inner.config.load().audit_max).await
+    }
+
+    /// Makes the token for tools on this machine, in place of the one before: whoever shows it from a
+    /// loopback address is `$local` with the role `owner`. It is kept nowhere here; the server puts it into
+    /// a file that only its own user can read.
+    #[must_use]
+    pub fn make_local_token(&self) -> crate::Secret<String> {
+        let token = format!("{LOCAL_PREFIX}{}", letters(SECRET_CHARS));
+        self.0.local_token.store(Arc::new(Some(fingerprint(&token))));
+        crate::Secret::new(token)
     }
 
     /// Makes a one-time ticket with which whoever gets it says hello as `who`.
@@ -287,6 +305,9 @@ impl Identity {
                 let account = self.check_password(now, peer, &user, &password).await?;
                 self.of_account(&user, device, &account.roles, &[], None)
             }
+            Credentials::Token(text) if self.is_local(peer, &text) => {
+                self.foreign(LOCAL, device, &[OWNER.into()], None)
+            }
             Credentials::Token(text) if text.starts_with(TOKEN_PREFIX) => {
                 self.by_token(now, &text, device).await?
             }
@@ -301,6 +322,13 @@ impl Identity {
         }
         debug!(user = %who.user, door = peer.door, "admitted");
         Ok(who)
+    }
+
+    /// Whether this is the token that the server left for tools on this machine.
+    fn is_local(&self, peer: Peer, text: &str) -> bool {
+        let kept = self.0.local_token.load();
+        // Hashes are compared, so how long it takes says nothing about the token.
+        peer.address.is_loopback() && kept.as_ref().as_ref().is_some_and(|kept| *kept == fingerprint(text))
     }
 
     fn takes_guests(&self) -> bool {
