@@ -265,7 +265,7 @@ function near(name, second) {
 function paintSeries(pen, values, base, { x, y, colour, alone }) {
   /** @type {[number, number][][]} */
   const runs = [];
-  let last = -2;
+  let last = -Infinity;
   values.forEach((value, column) => {
     if (Number.isNaN(value)) return;
     // A single missing second is bridged; a longer gap is shown as one.

@@ -35,7 +35,9 @@ export const arrivals = new Cell(/** @type {{room: Room, message: Message} | nul
 const guestId = localStorage.getItem('yizhan.guest-id') ?? Math.random().toString(36).slice(2, 12);
 localStorage.setItem('yizhan.guest-id', guestId);
 
-let roots = { rooms: 'rooms', reads: 'reads', typing: 'typing' };
+/** The first level of all rooms: the room's topic is below it, the cursors of its readers at `…/{room}/reads/{user}`. */
+let root = 'rooms';
+const TYPING = 'typing';
 /** @type {Listening[]} */
 let listenings = [];
 /** @type {Listening | null} */
@@ -54,17 +56,17 @@ export async function startChat() {
     if (current === run) chatState.value = { phase: 'refused', reason: error instanceof Error ? error.message : String(error) };
     return;
   }
-  roots = await findRoots();
+  root = await findRoot();
   if (current !== run) return;
-  openCursors(user, roots.reads);
+  openCursors(user, root);
   const waiting = openOutbox(user);
   const listen = (/** @type {Parameters<typeof line.subscribe>} */ ...how) => listenings.push(line.subscribe(...how));
-  listen(`${roots.reads}/${user}/+`, { state: true }, { record: (record) => takeCursor(lastLevel(record.topic), record.data), failed: () => undefined });
+  listen(`${root}/+/reads/${user}`, { state: true }, { record: (record) => takeCursor(record.topic.split('/').at(-3) ?? '', record.data), failed: () => undefined });
   listen('$presence/#', { state: true }, { record: takePresence, failed: () => undefined });
-  listen(`${roots.typing}/+`, {}, { record: takeTypingRecord, failed: () => undefined });
+  listen(`${TYPING}/+`, {}, { record: takeTypingRecord, failed: () => undefined });
   let live = false;
   listen(
-    `${roots.rooms}/+`,
+    `${root}/+`,
     { state: true },
     {
       record: (record) => takeRecord(record, live),
@@ -94,16 +96,16 @@ export function stopChat() {
 }
 
 /** Chooses where rooms are: on a server that keeps only `disk/#` (as with `--dev`), they are there. */
-async function findRoots() {
-  for (const base of ['', 'disk/']) {
+async function findRoot() {
+  for (const base of ['rooms', 'disk/rooms']) {
     try {
-      await line.history(`${base}rooms/lobby`, { limit: 1 });
-      return { rooms: `${base}rooms`, reads: `${base}reads`, typing: 'typing' };
+      await line.history(`${base}/lobby`, { limit: 1 });
+      return base;
     } catch (error) {
       if (!(error instanceof LineError) || (error.code !== 310 && error.code !== 311)) break;
     }
   }
-  return { rooms: 'rooms', reads: 'reads', typing: 'typing' };
+  return 'rooms';
 }
 
 /** @param {string} topic */
@@ -118,7 +120,7 @@ function lastLevel(topic) {
 function roomOf(name) {
   let room = rooms.value.get(name);
   if (!room) {
-    room = new Room(name, `${roots.rooms}/${name}`);
+    room = new Room(name, `${root}/${name}`);
     room.readSeq = cursorOf(name);
     if (rooms.value.size < ROOMS_MAX) rooms.value.set(name, room);
   }
@@ -162,7 +164,7 @@ function takeTypingRecord(record) {
 async function loadNewest(current) {
   if (me.value?.admin) {
     // Without the list there are still the rooms that describe themselves.
-    const found = await all((after) => admin.topics({ filter: `${roots.rooms}/+`, after }), ROOMS_MAX).catch(() => ({ items: [] }));
+    const found = await all((after) => admin.topics({ filter: `${root}/+`, after }), ROOMS_MAX).catch(() => ({ items: [] }));
     for (const { topic, kept } of found.items) {
       if (kept && kept.newest_seq > 0) roomOf(lastLevel(topic));
     }
@@ -274,11 +276,11 @@ export function watchReaders(room) {
   readers.value = new Map();
   if (!room || !room.kept || me.value?.guest) return;
   readersOfOpen = line.subscribe(
-    `${roots.reads}/+/${room.name}`,
+    `${room.topic}/reads/+`,
     { state: true },
     {
       record: (record) => {
-        const user = record.topic.split('/').at(-2) ?? '';
+        const user = lastLevel(record.topic);
         const seq = Number(/** @type {{seq?: unknown} | undefined} */ (record.data)?.seq);
         // Only what people say about themselves counts.
         if (user === record.from && user !== me.value?.user && Number.isFinite(seq)) takeReader(user, seq);
@@ -353,7 +355,7 @@ async function post(cid) {
  * @param {'created' | 'purpose'} change
  */
 export async function describeRoom(name, purpose, change) {
-  await line.publish({ topic: `${roots.rooms}/${name}`, key: ABOUT, data: { name, purpose, change }, headers: guestHeaders() });
+  await line.publish({ topic: `${root}/${name}`, key: ABOUT, data: { name, purpose, change }, headers: guestHeaders() });
   roomOf(name).purpose = purpose;
   rooms.touch();
 }
@@ -371,5 +373,5 @@ export function sayTyping(room, on) {
   if (on ? Date.now() - before < TYPING_EVERY_MS : before === 0) return;
   lastTyping.set(room.name, on ? Date.now() : 0);
   if (line.state.value.phase !== 'online') return;
-  line.publish({ topic: `${roots.typing}/${room.name}`, data: { on }, expires: 5, headers: guestHeaders() }).catch(() => undefined);
+  line.publish({ topic: `${TYPING}/${room.name}`, data: { on }, expires: 5, headers: guestHeaders() }).catch(() => undefined);
 }

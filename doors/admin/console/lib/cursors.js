@@ -1,5 +1,5 @@
-// How far this user has read in each room. The server holds it as keyed records at `reads/{user}/{room}`, so that all
-// devices agree; this browser holds a copy for servers that keep nothing there.
+// How far this user has read in each room. The server holds it as keyed records at `{room's topic}/reads/{user}`, in the
+// same kept space as the room, so that all devices agree; this browser holds a copy for servers that keep nothing there.
 
 import { line } from './line.js';
 import { rooms } from './rooms.js';
@@ -15,16 +15,16 @@ let wanted = new Map();
 let known = new Map();
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
-let prefix = '';
+let user = '';
 let place = '';
 
 /**
- * @param {string} user
- * @param {string} root the first levels, such as `reads`
+ * @param {string} name who reads
+ * @param {string} root the first levels of rooms: those kept elsewhere have other numbers
  */
-export function openCursors(user, root) {
-  prefix = `${root}/${user}`;
-  place = `yizhan.reads.${user}`;
+export function openCursors(name, root) {
+  user = name;
+  place = `yizhan.reads.${root}.${name}`;
   try {
     known = new Map(Object.entries(/** @type {{[room: string]: number}} */ (JSON.parse(localStorage.getItem(place) ?? '{}'))));
   } catch {
@@ -37,7 +37,7 @@ export function closeCursors() {
   timer = undefined;
   wanted = new Map();
   known = new Map();
-  prefix = '';
+  user = '';
 }
 
 /** What is known of a room that has just been found. @param {string} room */
@@ -86,11 +86,12 @@ export function markRead(room) {
 
 function tellServer() {
   timer = undefined;
-  if (!prefix) return;
+  if (!user) return;
   localStorage.setItem(place, JSON.stringify(Object.fromEntries(known)));
   for (const [room, seq] of wanted) {
     // A cursor that can't be told is in the copy here, and the next one says more.
-    line.publish({ topic: `${prefix}/${room}`, key: READ_KEY, data: { seq } }).catch(() => undefined);
+    const topic = rooms.value.get(room)?.topic;
+    if (topic) line.publish({ topic: `${topic}/reads/${user}`, key: READ_KEY, data: { seq } }).catch(() => undefined);
   }
   wanted.clear();
 }
