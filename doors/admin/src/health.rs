@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_page_that_renamed_itself_is_not_local() {
-        for own in ["localhost", "localhost:8080", "127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "::1"] {
+        for own in ["localhost", "localhost:8080", "127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "[::1]"] {
             assert!(is_own_host(own), "{own}");
         }
         for other in ["example.org", "localhost.example.org:8080", "", "127.0.0.1.example.org", "localhost:x"]
