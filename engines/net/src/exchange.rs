@@ -72,9 +72,6 @@ impl<C: Connection> Exchange<C> {
 
     /// Starts what the last step left in `out.calls`.
     pub(crate) fn start_calls(&mut self, cx: &mut Context<'_>, now: Now, out: &mut Out<C::Backend>) {
-        if out.calls.is_empty() {
-            return;
-        }
         while !out.calls.is_empty() {
             let mut calls = std::mem::take(&mut out.calls);
             for call in calls.drain(..) {
@@ -91,11 +88,11 @@ impl<C: Connection> Exchange<C> {
             }
             if out.calls.is_empty() {
                 out.calls = calls;
+                self.backend.flush(now);
+                // A future may have been ready at once, and its answer may lead to further calls.
+                self.answer_ready(now, out);
             }
         }
-        self.backend.flush(now);
-        // A future may have been ready at once.
-        self.answer_ready(now, out);
     }
 
     /// Gives the connection the answers that are there, in the order of the calls.
