@@ -1,0 +1,93 @@
+//! What must outlive the segments it was written in: the newest record of each key, and the numbers of
+//! topics of which nothing is left.
+
+use bytes::Bytes;
+use yizhan_hub::{store::StoreError, topic::Topic};
+use yizhan_talk::Timestamp;
+use yizhan_wire::{Reader, Writer};
+
+use crate::codec::{LanePlace, Place};
+
+/// Rows written at once.
+pub(crate) const SHELF_ROWS_MAX: usize = 1000;
+
+/// A key, and a value or its removal.
+pub(crate) type Row = (Vec<u8>, Option<Vec<u8>>);
+
+/// A safe place for rows. Calls block until what they did is safe.
+pub(crate) trait Shelf: Send + Sync + 'static {
+    fn write(&self, rows: Vec<Row>) -> Result<(), StoreError>;
+    fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+    /// All rows whose key begins with `prefix`.
+    fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
+}
+
+const KEYED: u8 = b'k';
+const DORMANT: u8 = b'd';
+
+fn prefix(lane: &LanePlace, kind: u8) -> Vec<u8> {
+    let mut key = vec![];
+    let mut w = Writer::new(&mut key);
+    w.u16_be(lane.space.0);
+    w.u16_be(lane.lane);
+    w.u8(kind);
+    key
+}
+
+/// The prefix of all keyed records of a lane.
+pub(crate) fn keyed_prefix(lane: &LanePlace) -> Vec<u8> {
+    prefix(lane, KEYED)
+}
+
+/// The prefix of all numbers of a lane.
+pub(crate) fn dormant_prefix(lane: &LanePlace) -> Vec<u8> {
+    prefix(lane, DORMANT)
+}
+
+/// The row of the newest record of a key. Its value is the record's frame.
+pub(crate) fn keyed_row(lane: &LanePlace, topic: &str, key: &str) -> Vec<u8> {
+    let mut row = prefix(lane, KEYED);
+    row.extend_from_slice(topic.as_bytes());
+    // No topic has a zero in it.
+    row.push(0);
+    row.extend_from_slice(key.as_bytes());
+    row
+}
+
+/// A topic's number when the last of its records was taken by retention.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dormant {
+    pub(crate) topic: Topic,
+    pub(crate) seq: u64,
+    pub(crate) place: Place,
+    pub(crate) high: Timestamp,
+}
+
+impl Dormant {
+    pub(crate) fn row(&self, lane: &LanePlace) -> Row {
+        let mut key = prefix(lane, DORMANT);
+        key.extend_from_slice(self.topic.as_str().as_bytes());
+        let mut value = vec![];
+        let mut w = Writer::new(&mut value);
+        for number in [self.seq, self.place, self.high.0] {
+            w.u64_le(number);
+        }
+        (key, Some(value))
+    }
+
+    /// Reads a row; `None` where it is none.
+    pub(crate) fn read(key: &[u8], value: &[u8]) -> Option<Self> {
+        let topic = std::str::from_utf8(key.get(prefix_len()..)?).ok()?;
+        let mut r = Reader::new(value);
+        Some(Self {
+            topic: Topic::new(topic).ok()?,
+            seq: r.u64_le().ok()?,
+            place: r.u64_le().ok()?,
+            high: Timestamp(r.u64_le().ok()?),
+        })
+    }
+}
+
+const fn prefix_len() -> usize {
+    5
+}
