@@ -4,6 +4,7 @@ import { guestName, me } from './account.js';
 import { admin, all } from './admin.js';
 import { Cell } from './cell.js';
 import { closeCursors, cursorOf, openCursors, takeCursor } from './cursors.js';
+import { draftOf, openDrafts } from './drafts.js';
 import { LineError, line } from './line.js';
 import { ABOUT, messageOf } from './messages.js';
 import { WAITING_MAX, addWaiting, changeWaiting, closeOutbox, dropWaiting, openOutbox, outbox } from './outbox.js';
@@ -59,6 +60,7 @@ export async function startChat() {
   root = await findRoot();
   if (current !== run) return;
   openCursors(user, root);
+  openDrafts(user);
   const waiting = openOutbox(user);
   const listen = (/** @type {Parameters<typeof line.subscribe>} */ ...how) => listenings.push(line.subscribe(...how));
   listen(`${root}/+/reads/${user}`, { state: true }, { record: (record) => takeCursor(record.topic.split('/').at(-3) ?? '', record.data), failed: () => undefined });
@@ -122,6 +124,7 @@ function roomOf(name) {
   if (!room) {
     room = new Room(name, `${root}/${name}`);
     room.readSeq = cursorOf(name);
+    room.draft = draftOf(name);
     if (rooms.value.size < ROOMS_MAX) rooms.value.set(name, room);
   }
   return room;
@@ -218,6 +221,8 @@ export async function load(room) {
     if (newest) {
       room.newest = newest;
       room.newestSeq = Math.max(room.newestSeq, newest.seq ?? 0);
+      // What came while the answer was under way.
+      if (newest.seq !== null && room.newestSeq > newest.seq) void fill(room, { after: newest.seq, before: room.newestSeq + 1 });
     }
   } catch (error) {
     if (!(error instanceof LineError) || error.code !== 311) throw error;

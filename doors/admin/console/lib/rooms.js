@@ -82,6 +82,16 @@ export class Room {
    * @returns {number} how many were new
    */
   insert(list) {
+    const [only] = list;
+    const newest = this.messages.at(-1);
+    if (list.length === 1 && only && only.seq !== null && newest && newest.seq !== null && only.seq > newest.seq) {
+      this.messages.push(only);
+      if (this.messages.length > MESSAGES_MAX + REST_MAX) {
+        this.messages.splice(0, REST_MAX);
+        this.more = true;
+      }
+      return 1;
+    }
     const here = new Set(this.messages.map(({ id }) => id));
     const fresh = list.filter(({ id }) => !here.has(id) && here.add(id));
     if (fresh.length === 0) return 0;

@@ -5,6 +5,7 @@ import { place } from '../components/menu.js';
 import { guestName, me } from '../lib/account.js';
 import { sayTyping, send } from '../lib/chat.js';
 import { Part, h } from '../lib/dom.js';
+import { keepDraft } from '../lib/drafts.js';
 import { t } from '../lib/i18n.js';
 import { warn } from '../lib/notices.js';
 import { Room, rooms } from '../lib/rooms.js';
@@ -40,6 +41,7 @@ export class Composer extends Part {
     this.listen(area, 'input', () => {
       fit();
       room.draft = area.value;
+      keepDraft(room.name, area.value);
       sayTyping(room, area.value.trim() !== '');
     });
     this.listen(area, 'keydown', (/** @type {KeyboardEvent} */ event) => {
@@ -66,6 +68,7 @@ export class Composer extends Part {
     }
     this.#area.value = '';
     this.room.draft = '';
+    keepDraft(this.room.name, '');
     sayTyping(this.room, false);
     this.#area.dispatchEvent(new Event('y-fit'));
     this.#area.focus();
