@@ -20,9 +20,7 @@ use yizhan_talk::{Clock, Histogram, Now, meter::Snapshot};
 
 /// How often topics are counted: with very many it takes a while.
 const TOPICS_COUNTED_EVERY: Duration = Duration::from_secs(5);
-/// Topics that are counted at most.
-const TOPICS_COUNTED_MAX: usize = 1_000_000;
-/// The newest release of this program.
+/// The version of this program.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Where the numbers come from.
@@ -165,13 +163,10 @@ impl Figures {
             *counted = Some(now);
             let kept: u64 =
                 self.from.hub.spaces().iter().filter_map(|view| view.figures.as_ref()).map(|f| f.topics).sum();
-            self.topics.store(kept.max(self.listened_topics()), Relaxed);
+            // Some are both; telling which would mean to compare all names.
+            self.topics.store(kept.max(self.from.hub.counts().listened as u64), Relaxed);
         }
         self.topics.load(Relaxed)
-    }
-
-    fn listened_topics(&self) -> u64 {
-        self.from.hub.listened_topics().min(TOPICS_COUNTED_MAX) as u64
     }
 
     fn free_bytes(&self) -> Option<u64> {

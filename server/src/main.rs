@@ -1,9 +1,27 @@
-//! yizhan, being put together
-#![allow(dead_code)]
+//! `yizhan`: the server and its tools. The only crate that knows all others.
+//!
+//! Read in this order: [`cli`] (what can be asked of the program), [`config`] (what can be set), [`compose`] (the
+//! list of doors, in plain code), [`serve`] (run, reload, drain), [`figures`] (what is counted), then the tools.
+
+mod cli;
 mod client;
+mod compose;
 mod config;
+mod control;
+mod figures;
+mod keys;
 mod limits;
 mod load;
+mod offline;
+mod serve;
 mod tools;
 mod welcome;
-fn main() {}
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -2,9 +2,14 @@
 
 use std::io::IsTerminal;
 
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 use crate::otlp::Exporter;
+
+/// Libraries that say much about themselves: at a plain level they are heard from `warn` on. A filter by part
+/// says it otherwise: `info,fjall=info`.
+const QUIET: [&str; 6] = ["fjall", "lsm_tree", "hyper", "hyper_util", "h2", "rustls"];
 
 /// How events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,10 +94,16 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
     let bad = |why: String| LogError::BadLevel(level.to_owned(), why);
     // EnvFilter takes any single word for a crate's name, and would then be silent about the slip.
     let word = !level.contains(['=', ',']);
-    if level.is_empty() || word && level.parse::<tracing::level_filters::LevelFilter>().is_err() {
+    if level.is_empty() || word && level.parse::<LevelFilter>().is_err() {
         return Err(bad("an unknown word".into()));
     }
-    EnvFilter::builder().parse(level).map_err(|e| bad(e.to_string()))
+    let quiet = |filter: String, part: &&str| format!("{filter},{part}=warn");
+    let text = if word && level.parse() != Ok(LevelFilter::OFF) && level.parse() != Ok(LevelFilter::ERROR) {
+        QUIET.iter().fold(level.to_owned(), quiet)
+    } else {
+        level.to_owned()
+    };
+    EnvFilter::builder().parse(text).map_err(|e| bad(e.to_string()))
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use std::collections::HashMap;
 const SOURCES: &[(&str, &str)] = &[
     ("crate", include_str!("sections.rs")),
     ("yizhan_net", include_str!("../../../engines/net/src/setting.rs")),
-    //("yizhan_disk", include_str!("../../../engines/disk/src/config.rs")),
+    ("yizhan_disk", include_str!("../../../engines/disk/src/config.rs")),
     ("yizhan_socket", include_str!("../../../doors/socket/src/config.rs")),
+    ("yizhan_admin", include_str!("../../../doors/admin/src/door.rs")),
     ("yizhan_identity", include_str!("../../../services/identity/src/config.rs")),
     ("yizhan_identity", include_str!("../../../services/identity/src/rules.rs")),
 ];

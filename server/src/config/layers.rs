@@ -178,12 +178,14 @@ mod tests {
             "space.logs.keep=disk",
             "space.logs.bytes_max=10 GB",
             "trace.sample=0.25",
+            "socket.tcp=127.0.0.1:0",
             "identity.login_for=24h",
         ];
         let config = load("", &[], &sets).unwrap();
         assert_eq!(config.server.drain_within, Duration::from_millis(1500));
         assert_eq!(config.http.body_bytes_max, 64 << 20);
         assert_eq!(config.http.listen.len(), 2);
+        assert_eq!(config.socket.tcp.listen, ["127.0.0.1:0".parse().unwrap()]);
         let logs = &config.spaces["logs"];
         assert_eq!((logs.keep, logs.bytes_max), (KeepConfig::Disk, Some(10_000_000_000)));
         assert_eq!(logs.age_max, Some(Duration::from_secs(7 * 86400)));

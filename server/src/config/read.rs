@@ -184,9 +184,47 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
         .map_err(|error: ReadError| error.at(self.node))
     }
 
+    /// An address alone stands for a table with this `listen`.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        match &self.node.item {
+            Item::Text(_) | Item::List(_) if fields.contains(&LISTEN) => visitor
+                .visit_map(Alone { node: Some(self.node) })
+                .map_err(|error: ReadError| error.at(self.node)),
+            _ => self.visit_item(visitor),
+        }
+    }
+
     serde::forward_to_deserialize_any! {
-        bool f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct map struct identifier
-        ignored_any
+        bool f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct map identifier ignored_any
+    }
+}
+
+/// The key that an address alone stands for.
+const LISTEN: &str = "listen";
+
+/// A table with nothing but `listen`.
+struct Alone<'de> {
+    node: Option<&'de Node>,
+}
+
+impl<'de> de::MapAccess<'de> for Alone<'de> {
+    type Error = ReadError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
+        if self.node.is_none() {
+            return Ok(None);
+        }
+        seed.deserialize(LISTEN.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
+        let node = self.node.take().ok_or_else(|| de::Error::custom("a value without a key"))?;
+        seed.deserialize(Reader { node, key: LISTEN })
     }
 }
 

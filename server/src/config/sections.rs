@@ -21,8 +21,10 @@ pub(crate) struct Config {
     /// Our own protocol, `yizhan.v1`: raw TCP here; WebSocket, Server-Sent Events, long-poll and plain HTTP on
     /// the port of `[http]`.
     pub(crate) socket: yizhan_socket::Config,
+    /// The admin API, the console, and metrics, on the port of `[http]`.
+    pub(crate) admin: yizhan_admin::Config,
     /// How records, sessions and accounts are written to the data folder.
-    // store: yizhan_disk::Config,
+    pub(crate) store: yizhan_disk::Config,
     /// What one client may cost the hub. What is over is refused, skipped or closed, as each says.
     pub(crate) hub: HubConfig,
     /// A family of topics that are kept and delivered alike. Of several spaces that match a topic the most
@@ -180,17 +182,22 @@ pub(crate) enum LagConfig {
 }
 
 impl SpaceConfig {
+    /// How much is kept.
+    fn limits(&self) -> Limits {
+        Limits {
+            records_max: self.records_max.unwrap_or(u64::MAX),
+            bytes_max: self.bytes_max.unwrap_or(u64::MAX),
+            age_max: self.age_max.unwrap_or(Duration::MAX),
+        }
+    }
+
     /// As the hub takes it, under its name.
     pub(crate) fn space(&self, name: &str) -> Result<Space, BadName> {
         let topics = match &self.topics {
             Some(topics) => Filter::new(topics)?,
             None => Filter::new(&format!("{name}/#"))?,
         };
-        let limits = Limits {
-            records_max: self.records_max.unwrap_or(u64::MAX),
-            bytes_max: self.bytes_max.unwrap_or(u64::MAX),
-            age_max: self.age_max.unwrap_or(Duration::MAX),
-        };
+        let limits = self.limits();
         Ok(Space {
             name: name.to_owned(),
             topics,
@@ -294,6 +301,58 @@ impl Config {
             ]),
             identity: yizhan_identity::Config::dev(),
             ..Self::default()
+        }
+    }
+
+    /// Sections that differ and take effect only after a restart.
+    pub(crate) fn need_restart(&self, new: &Self) -> Vec<&'static str> {
+        let mut changed = Vec::new();
+        let mut compare = |name, differs: bool| {
+            if differs {
+                changed.push(name);
+            }
+        };
+        compare("server.data", self.server.data != new.server.data);
+        compare("server.threads", self.server.threads != new.server.threads);
+        compare("http", self.http != new.http);
+        compare("socket", self.socket != new.socket);
+        compare("admin", self.admin != new.admin);
+        compare("store", self.store != new.store);
+        compare("hub", self.hub != new.hub);
+        compare("space", self.with_limits_of(new) != new.spaces);
+        compare("log.format", self.log.format != new.log.format);
+        compare("trace", self.trace != new.trace);
+        changed
+    }
+
+    /// The spaces as they are, with the limits that the new config has for those on disk.
+    fn with_limits_of(&self, new: &Self) -> IndexMap<String, SpaceConfig> {
+        let mut spaces = self.spaces.clone();
+        for (name, space) in &mut spaces {
+            if let Some(new) = new.spaces.get(name).filter(|_| space.keep == KeepConfig::Disk) {
+                space.records_max = new.records_max;
+                space.bytes_max = new.bytes_max;
+                space.age_max = new.age_max;
+            }
+        }
+        spaces
+    }
+
+    /// Spaces on disk that keep more or less after a reload.
+    pub(crate) fn new_limits(&self, new: &Self) -> Vec<(String, Limits)> {
+        let differing = self.with_limits_of(new).into_iter().filter(|(name, space)| self.spaces[name] != *space);
+        differing.map(|(name, space)| (name, space.limits())).collect()
+    }
+
+    /// What is in force after a reload: of the new config the parts that need no restart.
+    pub(crate) fn reloaded(&self, new: Self) -> Self {
+        Self {
+            server: Server { drain_within: new.server.drain_within, ..self.server.clone() },
+            limits: new.limits.clone(),
+            identity: new.identity.clone(),
+            spaces: self.with_limits_of(&new),
+            log: LogConfig { format: self.log.format, level: new.log.level },
+            ..self.clone()
         }
     }
 

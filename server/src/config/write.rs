@@ -20,7 +20,8 @@ No configuration is needed to begin. What is set comes from four layers; each li
 
 Values of the last two are read as TOML where they are TOML, and as text otherwise, so quotes may be left out. `none` unsets
 an optional value. Durations are texts such as `\"250ms\"`, `\"30s\"`, `\"5m\"`, `\"24h\"`, `\"7d\"`, or a number of seconds. Sizes are
-a number of bytes or texts such as `\"64KiB\"`, `\"10MiB\"`, `\"1GB\"`. One value may stand for a list of one.
+a number of bytes or texts such as `\"64KiB\"`, `\"10MiB\"`, `\"1GB\"`. One value may stand for a list of one, and an address
+for a table with this `listen`: `socket.tcp = \"0.0.0.0:8888\"`.
 
 An unknown key or a value of the wrong kind is an error that names its file and line. `yizhan config check` looks for errors
 without starting, `yizhan config show` prints what is in force, with secrets as `•••`.

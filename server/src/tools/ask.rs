@@ -102,14 +102,7 @@ pub(crate) async fn run(args: Ask) -> anyhow::Result<()> {
         user.as_ref().map(|user| format!("?user={}", percent_encode(user))).unwrap_or_default()
     };
     let list = async |path: String, columns: &[Column]| {
-        let items = client.list(&path, args.limit).await?;
-        if args.json {
-            for item in &items {
-                println!("{item}");
-            }
-        } else {
-            table::print(&items, columns);
-        }
+        show(&args, &client.list(&path, args.limit).await?, columns);
         anyhow::Ok(())
     };
     match &args.question {
@@ -151,7 +144,13 @@ pub(crate) async fn run(args: Ask) -> anyhow::Result<()> {
                 ("NAMES", "figures.topics"),
                 ("WAITING", "figures.waiting"),
             ];
-            list("/api/v1/spaces".into(), columns).await
+            let mut answer = client.json(Method::GET, "/api/v1/spaces", None).await?;
+            let items = match answer["items"].take() {
+                Value::Array(items) => items,
+                _ => Vec::new(),
+            };
+            show(&args, &items, columns);
+            Ok(())
         }
         Question::Accounts => list("/api/v1/accounts".into(), super::accounts::ACCOUNTS).await,
         Question::Tokens { user } => {
@@ -177,24 +176,29 @@ pub(crate) async fn run(args: Ask) -> anyhow::Result<()> {
     }
 }
 
+fn show(args: &Ask, items: &[Value], columns: &[Column]) {
+    if !args.json {
+        return table::print(items, columns);
+    }
+    for item in items {
+        println!("{item}");
+    }
+}
+
 /// The audit log has its newest entries first, so its next page is asked for with `before`.
 async fn audit(args: &Ask, client: &Client, user: Option<&str>) -> anyhow::Result<()> {
     let limit = args.limit.clamp(1, 1000);
     let user = user.map(|user| format!("&user={}", percent_encode(user))).unwrap_or_default();
     let mut answer = client.json(Method::GET, &format!("/api/v1/audit?limit={limit}{user}"), None).await?;
-    let items = match answer["items"].take() {
+    let mut items = match answer["items"].take() {
         Value::Array(items) => items,
         _ => Vec::new(),
     };
-    if args.json {
-        for item in &items {
-            println!("{item}");
+    if !args.json {
+        // The name by which the table knows a time.
+        for item in &mut items {
+            item["taken_at"] = item["at"].take();
         }
-        return Ok(());
-    }
-    let mut items = items;
-    for item in &mut items {
-        item["taken_at"] = item["at"].take();
     }
     let columns: &[Column] = &[
         ("ID", "id"),
@@ -206,7 +210,7 @@ async fn audit(args: &Ask, client: &Client, user: Option<&str>) -> anyhow::Resul
         ("DOOR", "door"),
         ("DETAIL", "detail"),
     ];
-    table::print(&items, columns);
+    show(args, &items, columns);
     Ok(())
 }
 

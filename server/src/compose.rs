@@ -1,0 +1,200 @@
+//! How the parts become a server: the list of doors, in plain code.
+
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use anyhow::Context;
+use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
+use yizhan_hub::{
+    Hub, Journal, Keep, Options, Principal, Refused, Space, Store, StoreError, Table, Work, memory::Memory,
+};
+use yizhan_identity::{Identity, Job, Revoked, Seams};
+use yizhan_net::{Door, Site, SystemClock};
+use yizhan_socket::{Socket, Terms, Ticket, Tickets};
+use yizhan_talk::{Clock, Now};
+
+use crate::{config::Config, figures::VERSION};
+
+/// Passwords that wait for a thread; identity refuses before this is reached.
+const JOBS_MAX: usize = 1024;
+
+/// A server that is put together and not open yet.
+pub(crate) struct Parts {
+    pub(crate) hub: Hub,
+    pub(crate) hub_work: Work,
+    pub(crate) identity: Identity,
+    pub(crate) store: Arc<Stores>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) site: Site,
+    pub(crate) socket: Socket,
+    /// Told when newer keys for JWTs are wanted.
+    pub(crate) keys_wanted: Arc<Notify>,
+}
+
+/// Puts everything together; nothing listens yet.
+///
+/// # Errors
+/// The store cannot be opened, or the config does not fit it.
+pub(crate) async fn compose(config: &Config, data: &Path) -> anyhow::Result<Parts> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = Arc::new(Stores::open(config, data, clock.clone()).await?);
+    let keys_wanted = Arc::new(Notify::new());
+    // The hub asks identity who may come in, and identity tells the hub who must go: the later one is put in
+    // when it is there.
+    let hub_place: Arc<OnceLock<Hub>> = Arc::default();
+    let seams = seams(hub_place.clone(), keys_wanted.clone());
+    let identity = Identity::open(config.identity.clone(), store.as_ref(), seams).await?;
+    let spaces: Vec<Space> = config
+        .spaces
+        .iter()
+        .map(|(name, space)| space.space(name).with_context(|| format!("space.{name}")))
+        .collect::<anyhow::Result<_>>()?;
+    let (hub, hub_work) = Hub::open(Options {
+        spaces,
+        limits: config.hub.limits(),
+        store: store.clone(),
+        access: Arc::new(identity.clone()),
+        clock: clock.clone(),
+        random: Arc::new(rand::random::<u128>),
+    })
+    .await
+    .context("cannot open the spaces")?;
+    store.tell_recovery();
+    // Set once, here.
+    drop(hub_place.set(hub.clone()));
+    let site = Site::new(config.limits.clone(), clock.clone());
+    let terms = Terms {
+        config: config.socket.clone(),
+        server: format!("yizhan/{VERSION}"),
+        subscriptions_max: config.hub.subscriptions_max,
+    };
+    let tickets = IdentityTickets { identity: identity.clone(), ticket_for: config.identity.ticket_for };
+    let socket = Socket::new(hub.clone(), terms, Arc::new(tickets));
+    Ok(Parts { hub, hub_work, identity, store, clock, site, socket, keys_wanted })
+}
+
+/// All doors.
+pub(crate) fn doors(socket: &Socket, admin: yizhan_admin::Admin) -> Vec<Box<dyn Door>> {
+    vec![Box::new(socket.clone()), Box::new(admin)]
+}
+
+/// What identity needs of the world.
+fn seams(hub: Arc<OnceLock<Hub>>, keys_wanted: Arc<Notify>) -> Seams {
+    let jobs = job_threads();
+    Seams {
+        // A full queue drops the job, and with it the sign-in is refused: come again.
+        work: Arc::new(move |job: Job| drop(jobs.try_send(job))),
+        revoked: Arc::new(move |revoked: &Revoked| {
+            if let Some(hub) = hub.get() {
+                hub.kick_where(|who| revoked.concerns(who), &revoked.close());
+            }
+        }),
+        keys_wanted: Arc::new(move || keys_wanted.notify_one()),
+    }
+}
+
+/// Threads that hash passwords: half of the cores, so that a flood of sign-ins leaves the others to the rest.
+fn job_threads() -> std::sync::mpsc::SyncSender<Job> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (jobs, waiting) = std::sync::mpsc::sync_channel::<Job>(JOBS_MAX);
+    let waiting = Arc::new(parking_lot::Mutex::new(waiting));
+    for i in 0..(cores / 2).max(1) {
+        let waiting = waiting.clone();
+        let thread = std::thread::Builder::new().name(format!("passwords-{i}"));
+        let started = thread.spawn(move || {
+            loop {
+                let job = waiting.lock().recv();
+                match job {
+                    Ok(job) => job(),
+                    Err(_) => return,
+                }
+            }
+        });
+        if let Err(error) = started {
+            tracing::error!(%error, "no thread for passwords could be started");
+        }
+    }
+    jobs
+}
+
+/// The socket door's tickets come from identity.
+struct IdentityTickets {
+    identity: Identity,
+    ticket_for: Duration,
+}
+
+impl Tickets for IdentityTickets {
+    fn issue(&self, now: Now, who: Arc<Principal>) -> BoxFuture<'_, Result<Ticket, Refused>> {
+        Box::pin(async move {
+            let text = self.identity.ticket(now, &who).await?.into_inner();
+            Ok(Ticket { text, expires_in: self.ticket_for })
+        })
+    }
+}
+
+/// The store of each kind of space: on disk, or in memory for those that say so. Tables are always on disk.
+pub(crate) struct Stores {
+    pub(crate) disk: yizhan_disk::Disk,
+    memory: Memory,
+}
+
+impl Stores {
+    async fn open(config: &Config, data: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        // Seconds since 1970 fit until 2106, and two starts are more than one second apart where it matters:
+        // a position of the run before is not taken for one of this.
+        let epoch = (clock.now().wall.as_millis() / 1000) as u32;
+        let (data, config) = (data.to_owned(), config.store.clone());
+        let disk = tokio::task::spawn_blocking(move || yizhan_disk::Disk::open(&data, &config, clock)).await??;
+        Ok(Self { disk, memory: Memory::new(epoch) })
+    }
+
+    /// What keeps the store from taking messages, where something does.
+    pub(crate) fn trouble(&self, reserve_bytes: u64) -> Option<String> {
+        match self.disk.free_bytes() {
+            Ok(free) if free >= reserve_bytes => None,
+            Ok(_) => Some(StoreError::Full.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// Says what recovery found, where an operator should look at it.
+    pub(crate) fn tell_recovery(&self) {
+        for lane in self.disk.recovery().lanes {
+            if lane.dropped_bytes > 0 {
+                let (space, dropped) = (&lane.space, lane.dropped_bytes);
+                tracing::warn!(space, lane = lane.lane, dropped, "a torn write was cut off: nobody was told that it is safe");
+            }
+            for place in &lane.damaged {
+                let space = &lane.space;
+                tracing::error!(space, lane = lane.lane, place, "acknowledged data is damaged: run `yizhan store check`");
+            }
+            if lane.bad_checkpoints > 0 {
+                let (space, count) = (&lane.space, lane.bad_checkpoints);
+                tracing::warn!(space, lane = lane.lane, count, "saved indexes could not be used: they were made again");
+            }
+        }
+    }
+
+    /// Takes out of memory what is too old by now.
+    pub(crate) fn maintain(&self, now: Now) {
+        self.memory.prune(now.wall);
+    }
+}
+
+impl Store for Stores {
+    fn journal<'a>(&'a self, space: &'a Space) -> BoxFuture<'a, Result<Arc<dyn Journal>, StoreError>> {
+        match space.keep {
+            Keep::Memory(_) => self.memory.journal(space),
+            // The hub opens no journal for a space that keeps nothing.
+            Keep::Nothing | Keep::Disk(_) => self.disk.journal(space),
+        }
+    }
+
+    fn table(&self, name: &'static str) -> Result<Arc<dyn Table>, StoreError> {
+        self.disk.table(name)
+    }
+}

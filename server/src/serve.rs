@@ -1,0 +1,388 @@
+//! `yizhan serve`: start, run, reload, drain.
+
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
+use tracing::{error, info, warn};
+use yizhan_hub::{Content, Hub, Topic};
+use yizhan_identity::Identity;
+use yizhan_net::Open;
+use yizhan_probe::{Exporter, Logs};
+use yizhan_talk::Clock;
+
+use crate::{
+    cli, client,
+    client::RunFile,
+    compose::{Parts, Stores, compose, doors},
+    config::{Config, Layers, sections::LogFormat},
+    control,
+    figures::{Figures, Sources, VERSION},
+    keys, limits,
+    welcome::Welcome,
+};
+
+/// The topic of the live figures, and their key.
+const METRICS_TOPIC: &str = "$SYS/metrics";
+const METRICS_KEY: &str = "metrics";
+/// How often things are looked after: sessions that expire, long-polls that were left, figures.
+const TICK: Duration = Duration::from_secs(1);
+/// How often expired tokens, tickets and old audit entries are cleared away.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// How long the store may take to close after the drain.
+const CLOSE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// It cannot start; the message says why.
+pub(crate) fn run(layers: Layers) -> anyhow::Result<()> {
+    let config = cli::load(&layers)?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if config.server.threads > 0 {
+        runtime.worker_threads(config.server.threads);
+    }
+    let runtime = runtime.enable_all().thread_name("yizhan").build().context("cannot start the runtime")?;
+    let result = runtime.block_on(serve(layers, config));
+    // What still runs is reading files at most; the store is closed.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// What runs, and what a reload changes.
+struct Running {
+    layers: Layers,
+    config: Arc<ArcSwap<Config>>,
+    logs: Logs,
+    identity: Identity,
+    hub: Hub,
+    store: Arc<Stores>,
+    figures: Arc<Figures>,
+    clock: Arc<dyn Clock>,
+    open: Open,
+    keys: Arc<keys::Keys>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
+    // Signals are taken from the first moment: one that comes while the store opens must not be lost.
+    let mut signals = Signals::new()?;
+    let (logs, otlp, sending) = start_log(&config)?;
+    let mut tasks: Vec<JoinHandle<()>> = sending.into_iter().map(tokio::spawn).collect();
+    let descriptors = limits::raise_descriptors();
+    let data = config.server.data.clone();
+    let first_run = make_folder(&data)?;
+    let parts = tokio::select! {
+        parts = compose(&config, &data) => parts?,
+        () = signals.stop() => return Ok(()),
+    };
+    let Parts { hub, hub_work, identity, store, clock, mut site, socket, keys_wanted } = parts;
+    let figures = Arc::new(Figures::new(Sources {
+        hub: hub.clone(),
+        net: site.meters(),
+        store: store.disk.meters(),
+        otlp,
+        clock: clock.clone(),
+        data: data.clone(),
+    }));
+    let shared = Arc::new(ArcSwap::from_pointee(config.clone()));
+    let listening = Arc::new(AtomicBool::new(false));
+    let views = views(&figures, &shared, &listening, &store, first_run);
+    let api = yizhan_admin::Api::new(hub.clone(), identity.clone(), Arc::new(views));
+    site.listen_http(&config.http)?;
+    for door in doors(&socket, yizhan_admin::Admin::new(config.admin, api)) {
+        door.open(&mut site)?;
+    }
+    tasks.push(tokio::spawn(hub_work));
+    let open = site.start()?;
+    listening.store(true, Relaxed);
+
+    let keys = Arc::new(keys::Keys::new(identity.clone(), keys_wanted));
+    tasks.push(tokio::spawn(keys.clone().run(shared.clone())));
+    tasks.push(tokio::spawn(tick(hub.clone(), socket, store.clone(), figures.clone())));
+    tasks.push(tokio::spawn(sweep(identity.clone(), clock.clone())));
+    tasks.push(tokio::spawn(control::listen(&data, store.clone())?));
+    let ticket = identity.bootstrap(clock.now()).await.context("cannot look for an owner")?;
+    let run_file = announce(&config, &layers, &data, &identity, &figures, open.bound(), ticket)?;
+    info!(version = VERSION, data = %data.display(), descriptors, "the server is open");
+
+    let mut running = Running {
+        layers,
+        config: shared,
+        logs,
+        identity,
+        hub,
+        store,
+        figures,
+        clock,
+        open,
+        keys,
+        tasks,
+    };
+    while let Told::Reload = signals.next().await {
+        running.reload().await;
+    }
+    tokio::select! {
+        result = running.drain() => {
+            // Tools look there for a server that runs; this one does not any more.
+            drop(std::fs::remove_file(run_file));
+            result
+        }
+        () = signals.stop() => anyhow::bail!("told to stop twice: ended at once"),
+    }
+}
+
+type Sending = yizhan_probe::otlp::Sending;
+
+fn start_log(
+    config: &Config,
+) -> anyhow::Result<(Logs, Option<Arc<yizhan_probe::OtlpFigures>>, Option<Sending>)> {
+    let format = match config.log.format {
+        LogFormat::Auto => yizhan_probe::Format::Auto,
+        LogFormat::Pretty => yizhan_probe::Format::Pretty,
+        LogFormat::Json => yizhan_probe::Format::Json,
+    };
+    let trace = &config.trace;
+    let (exporter, figures, sending) = match &trace.otlp {
+        None => (None, None, None),
+        Some(url) => {
+            let (exporter, figures, sending) =
+                Exporter::new(url, &trace.service, &trace.level, trace.sample)?;
+            (Some(exporter), Some(figures), Some(sending))
+        }
+    };
+    let logs = Logs::start(&config.log.level, format, exporter)?;
+    Ok((logs, figures, sending))
+}
+
+/// Makes the data folder, for its owner only. Whether it was not there.
+fn make_folder(data: &Path) -> anyhow::Result<bool> {
+    if data.is_dir() {
+        return Ok(false);
+    }
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .with_context(|| format!("cannot make the data folder {}", data.display()))?;
+    Ok(true)
+}
+
+fn views(
+    figures: &Arc<Figures>,
+    config: &Arc<ArcSwap<Config>>,
+    listening: &Arc<AtomicBool>,
+    store: &Arc<Stores>,
+    first_run: bool,
+) -> yizhan_admin::Views {
+    let (newest, metrics, draining) = (figures.clone(), figures.clone(), figures.clone());
+    let (settings, listening, store) = (config.clone(), listening.clone(), store.clone());
+    let config = config.clone();
+    yizhan_admin::Views {
+        version: VERSION,
+        started_at: figures.started().wall,
+        first_run,
+        figures: Arc::new(move || Some(newest.newest()).filter(|f| !f.is_null()).map(|f| f.to_string())),
+        // Serializing hides the secrets.
+        config: Arc::new(move || serde_json::to_value(&**config.load()).unwrap_or_default()),
+        metrics: Arc::new(move || metrics.prometheus()),
+        listening: Arc::new(move || listening.load(Relaxed)),
+        draining: Arc::new(move || draining.is_draining()),
+        store_trouble: Arc::new(move || store.trouble(settings.load().store.reserve_bytes)),
+    }
+}
+
+/// Writes `run.json` and the local token, and says on the terminal where to go.
+fn announce(
+    config: &Config,
+    layers: &Layers,
+    data: &Path,
+    identity: &Identity,
+    figures: &Figures,
+    bound: &BTreeMap<&'static str, Vec<SocketAddr>>,
+    ticket: Option<yizhan_identity::Secret<String>>,
+) -> anyhow::Result<std::path::PathBuf> {
+    write_private(&client::token_path(data), identity.make_local_token().reveal().as_bytes())?;
+    let run = RunFile {
+        pid: std::process::id(),
+        version: VERSION.to_owned(),
+        started_at: figures.started().wall.as_millis(),
+        secure: config.http.tls.is_some(),
+        doors: bound.iter().map(|(door, at)| ((*door).to_owned(), at.clone())).collect(),
+    };
+    let path = RunFile::path(data);
+    write_private(&path, serde_json::to_string(&run)?.as_bytes())?;
+    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let welcome = Welcome {
+        version: VERSION,
+        data,
+        doors: &run.doors,
+        secure: run.secure,
+        dev: layers.dev,
+        ticket: ticket.as_ref().map(|ticket| ticket.reveal().as_str()),
+        colours,
+    };
+    // Whoever closed our output does not want to read it.
+    drop(std::io::stdout().write_all(welcome.text().as_bytes()));
+    Ok(path)
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn write_private(path: &Path, text: &[u8]) -> anyhow::Result<()> {
+    let fail = || format!("cannot write {}", path.display());
+    let fresh = path.with_extension("new");
+    // One that an earlier run left could have another mode.
+    drop(std::fs::remove_file(&fresh));
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&fresh).with_context(fail)?;
+    file.write_all(text).with_context(fail)?;
+    std::fs::rename(&fresh, path).with_context(fail)
+}
+
+/// What is done each second.
+async fn tick(hub: Hub, socket: yizhan_socket::Socket, store: Arc<Stores>, figures: Arc<Figures>) {
+    let Ok(topic) = Topic::new(METRICS_TOPIC) else { return };
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        hub.maintain();
+        socket.maintain();
+        store.maintain(hub.now());
+        let body = Bytes::from(figures.take().to_string());
+        hub.announce(topic.clone(), Some(METRICS_KEY.into()), Content::Json, body);
+    }
+}
+
+async fn sweep(identity: Identity, clock: Arc<dyn Clock>) {
+    let mut ticks = interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = identity.sweep(clock.now().wall).await {
+            warn!(%error, "expired tokens and tickets could not be cleared away");
+        }
+    }
+}
+
+impl Running {
+    /// Reads the configuration again. A bad one changes nothing.
+    async fn reload(&mut self) {
+        let new = match self.layers.load() {
+            Ok(new) => new,
+            Err(problems) => {
+                for problem in problems {
+                    error!(problem, "the new config is not good: the one before stays in force");
+                }
+                return;
+            }
+        };
+        let old = self.config.load_full();
+        if let Err(error) = self.identity.reload(new.identity.clone()) {
+            error!(%error, "the new config is not good: the one before stays in force");
+            return;
+        }
+        if let Err(error) = self.logs.set_level(&new.log.level) {
+            error!(%error, "the log's level stays as it was");
+        }
+        for error in self.open.reload(new.limits.clone()) {
+            error!(%error, "could not be read again: the old stays in force");
+        }
+        self.keys.refresh();
+        for (name, limits) in old.new_limits(&new) {
+            self.store.disk.set_limits(&name, limits);
+        }
+        let waiting = old.need_restart(&new);
+        for section in &waiting {
+            warn!(section, "this has changed and takes effect after a restart");
+        }
+        let detail = if waiting.is_empty() {
+            None
+        } else {
+            Some(format!("after a restart: {}", waiting.join(", ")))
+        };
+        self.config.store(Arc::new(old.reloaded(new)));
+        let now = self.clock.now();
+        self.identity.record_own(now, yizhan_identity::What::ConfigReload, detail.as_deref()).await;
+        info!("the config was read again");
+    }
+
+    /// Lets everybody go and everything arrive, then closes.
+    async fn drain(self) -> anyhow::Result<()> {
+        let within = self.config.load().server.drain_within;
+        info!(connections = self.hub.counts().connections, within = ?within, "draining");
+        self.figures.set_draining();
+        self.hub.stop();
+        let cut = self.open.drain(within).await;
+        for task in &self.tasks {
+            task.abort();
+        }
+        let closing = async {
+            self.hub.save().await.context("cannot save the sessions")?;
+            let store = self.store.clone();
+            let closed = tokio::task::spawn_blocking(move || store.disk.close()).await;
+            closed.context("closing the store failed")?.context("cannot close the store")
+        };
+        match tokio::time::timeout(CLOSE_WITHIN, closing).await {
+            Ok(result) => result?,
+            Err(_) => anyhow::bail!("the store did not close within {CLOSE_WITHIN:?}"),
+        }
+        info!(cut, "goodbye");
+        Ok(())
+    }
+}
+
+/// The signals that mean something.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let take = |kind| signal(kind).context("cannot take signals");
+        Ok(Self {
+            terminate: take(SignalKind::terminate())?,
+            interrupt: take(SignalKind::interrupt())?,
+            hang_up: take(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// What a signal tells.
+enum Told {
+    Stop,
+    Reload,
+}
+
+impl Signals {
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hang_up.recv() => Told::Reload,
+        }
+    }
+
+    /// The next one that means to stop; a reload has no use at these times.
+    async fn stop(&mut self) {
+        while let Told::Reload = self.next().await {}
+    }
+}
