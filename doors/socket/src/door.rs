@@ -118,6 +118,7 @@ impl Door for Socket {
             Box::pin(drive(stream, connection, link, line))
         })?;
         let (hub, messages) = (self.0.hub.clone(), terms.clone());
+        #[allow(clippy::result_large_err, reason = "the site's own type: refusing is a response")]
         site.websocket("ws", "/v1/socket", SUBPROTOCOLS, move |upgrade| {
             let encoding = match upgrade.subprotocol.kind {
                 Kind::Text => Encoding::Json,

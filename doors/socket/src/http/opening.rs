@@ -61,8 +61,8 @@ impl Opening {
                 "device" if is_short(&value, DEVICE_BYTES_MAX) => opening.device = Some(value.into()),
                 "device" => return Err(wrong("device", "a name of at most 64 bytes")),
                 "network" => {
-                    opening.network =
-                        Network::find(&value).ok_or(wrong("network", "'wifi', 'cellular' or 'iot'"))?;
+                    opening.network = Network::find(&value)
+                        .ok_or_else(|| wrong("network", "'wifi', 'cellular' or 'iot'"))?;
                 }
                 "state" => opening.with_state = flag("state", &value)?,
                 "no_local" => opening.no_local = flag("no_local", &value)?,
@@ -79,7 +79,8 @@ impl Opening {
                 "last" => {
                     starts += 1;
                     let last = value.parse().ok().filter(|&last| u64::from(last) <= PAGE_RECORDS_MAX);
-                    opening.from = Start::Last(last.ok_or(wrong("last", "a whole number from 0 to 1000"))?);
+                    opening.from =
+                        Start::Last(last.ok_or_else(|| wrong("last", "a whole number from 0 to 1000"))?);
                 }
                 _ => {}
             }

@@ -144,7 +144,7 @@ fn parsed<T>(
     expected: &'static str,
     read: impl FnOnce(&str) -> Option<T>,
 ) -> Result<Option<T>, Wrong> {
-    text.map(|text| read(text).ok_or(field(name, expected))).transpose()
+    text.map(|text| read(text).ok_or_else(|| field(name, expected))).transpose()
 }
 
 fn page_wanted(request: &Request) -> Result<Call, Wrong> {

@@ -138,8 +138,9 @@ async fn first_answers(door: &Inner, link: &mut Link, opened: &Opened, opening: 
     let mut out = Out::new();
     connection.welcome_to(now, opened, opening.network, &mut out);
     let mut input = opening.subscribes(&[]);
-    // The frame is our own; were it wrong, the answers would say so.
-    let _ = connection.receive(now, &mut input, &mut out);
+    if let Err(fault) = connection.receive(now, &mut input, &mut out) {
+        tracing::error!(%fault, "our own frame of subscriptions cannot be read");
+    }
     let started: Vec<_> = out.calls.drain(..).map(|call| link.call(now, call)).collect();
     link.flush(now);
     for called in started {

@@ -42,6 +42,7 @@ macro_rules! keys {
     ($($key:ident $name:literal)*) => {
         /// The names that mean something in some command.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[allow(clippy::enum_variant_names, reason = "one of the names is `key`")]
         pub(crate) enum Key { $($key),* }
 
         impl Key {
@@ -111,7 +112,7 @@ impl<'a, V: Value<'a>> Fields<V> {
         read: impl FnOnce(V) -> Option<T>,
     ) -> Result<Option<T>, Wrong> {
         let Some(value) = self.values[key as usize] else { return Ok(None) };
-        read(value).map(Some).ok_or(Wrong::Field { name: key.name(), expected })
+        read(value).map(Some).ok_or_else(|| Wrong::Field { name: key.name(), expected })
     }
 
     pub(crate) fn string(&self, key: Key) -> Result<Option<Cow<'a, str>>, Wrong> {
