@@ -32,8 +32,10 @@ export class Cell {
    * @returns {() => void} ends the watching
    */
   watch(watcher) {
+    // It listens before it is called, so that it hears of what it changes itself.
+    const end = this.hear(watcher);
     watcher(this.#value);
-    return this.hear(watcher);
+    return end;
   }
 
   /**

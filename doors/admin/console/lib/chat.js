@@ -63,7 +63,7 @@ export async function startChat() {
   openDrafts(user);
   const waiting = openOutbox(user);
   const listen = (/** @type {Parameters<typeof line.subscribe>} */ ...how) => listenings.push(line.subscribe(...how));
-  listen(`${root}/+/reads/${user}`, { state: true }, { record: (record) => takeCursor(record.topic.split('/').at(-3) ?? '', record.data), failed: () => undefined });
+  if (!me.value?.guest) listen(`${root}/+/reads/${user}`, { state: true }, { record: (record) => takeCursor(record.topic.split('/').at(-3) ?? '', record.data), failed: () => undefined });
   listen('$presence/#', { state: true }, { record: takePresence, failed: () => undefined });
   listen(`${TYPING}/+`, {}, { record: takeTypingRecord, failed: () => undefined });
   let live = false;

@@ -1,6 +1,7 @@
 // How far this user has read in each room. The server holds it as keyed records at `{room's topic}/reads/{user}`, in the
 // same kept space as the room, so that all devices agree; this browser holds a copy for servers that keep nothing there.
 
+import { me } from './account.js';
 import { line } from './line.js';
 import { rooms } from './rooms.js';
 
@@ -88,6 +89,8 @@ function tellServer() {
   timer = undefined;
   if (!user) return;
   localStorage.setItem(place, JSON.stringify(Object.fromEntries(known)));
+  // Guests share one name, so what one of them has read says nothing about the others.
+  if (me.value?.guest) wanted.clear();
   for (const [room, seq] of wanted) {
     // A cursor that can't be told is in the copy here, and the next one says more.
     const topic = rooms.value.get(room)?.topic;
