@@ -183,7 +183,7 @@ where
         }
         self.exchange.poll_answers(cx, now, &mut lent.out);
         self.say_goodbye(cx, now, &mut lent.out);
-        let more_input = lent.out.then == Then::GoOn && self.read(cx, now, lent)?;
+        let may_be_more = lent.out.then == Then::GoOn && self.read(cx, now, lent)?;
         let more_deliveries = self.take_deliveries(cx, now, lent);
         self.write(cx, now, &mut lent.out)?;
         match std::mem::take(&mut lent.out.then) {
@@ -195,7 +195,9 @@ where
         if self.at_end && (self.exchange.waiting() == 0 || self.goodbye_is_late(now)) {
             self.end(now, Ended::Left);
         }
-        // With writes waiting, the stream's waker brings the turn in which deliveries are taken again.
+        // What this turn brought may have held input back until it was written. Where something else does,
+        // its waker comes; as the stream's does before deliveries are taken again.
+        let more_input = may_be_more && self.takes_input(&lent.out);
         Ok(more_input || (more_deliveries && !self.writes_wait()))
     }
 
@@ -212,7 +214,8 @@ where
         more
     }
 
-    /// Reads and lets the connection see it, until there is nothing more to read or to take in.
+    /// Reads and lets the connection see it, as long as it takes it in. False where the stream will wake us
+    /// when there is more.
     fn read(&mut self, cx: &mut Context<'_>, now: Now, lent: &mut Lent<C::Backend>) -> io::Result<bool> {
         let Lent { out, input: scratch, .. } = lent;
         if self.held && self.takes_input(out) {
@@ -222,8 +225,11 @@ where
             self.settle_input(now, out, 0);
         }
         for _ in 0..READS_MAX {
-            if self.at_end || self.held || !self.takes_input(out) || out.then != Then::GoOn {
+            if self.at_end || out.then != Then::GoOn {
                 return Ok(false);
+            }
+            if self.held || !self.takes_input(out) {
+                return Ok(true);
             }
             let mut own = std::mem::take(&mut self.input);
             let had = own.len();

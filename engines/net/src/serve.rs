@@ -437,11 +437,12 @@ impl Service {
         subprotocols: &[Subprotocol],
         join: &Join,
     ) -> Response {
-        if request.headers().contains_key(ORIGIN) && !good_origin {
+        let accepted = if request.headers().contains_key(ORIGIN) && !good_origin {
             let reason = "pages of this origin may not connect: ask the operator to add it to http.origins";
-            return reply::error(StatusCode::FORBIDDEN, reason);
-        }
-        let accepted = handshake::accept(&request, subprotocols, self.port.config.deflate.on);
+            Err(reply::error(StatusCode::FORBIDDEN, reason))
+        } else {
+            handshake::accept(&request, subprotocols, self.port.config.deflate.on)
+        };
         let joined = accepted.and_then(|accepted| {
             let upgrade = Upgrade { request: &request, subprotocol: accepted.subprotocol };
             let run = join(&upgrade, &accepted, &self.port.settings).map_err(|response| *response)?;

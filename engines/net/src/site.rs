@@ -200,7 +200,8 @@ impl Site {
             _ => None,
         };
         for address in &at.listen {
-            let listener = bind(*address, self.shell.limits.write_stall_max)
+            // Streams that are driven have their own, earlier deadline; this one is for plain HTTP.
+            let listener = bind(*address, self.shell.limits.write_stall_max * 2)
                 .map_err(|error| SiteError::Listen { door, address: *address, reason: explain(&error) })?;
             self.bound.push(Bound { listener, door, at: at.clone(), tls: tls.clone(), then: then() });
         }

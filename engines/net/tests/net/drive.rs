@@ -209,6 +209,19 @@ async fn replies_pile_up_only_so_far() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reply_larger_than_all_bounds_holds_input_back_only_until_it_is_written() {
+    let limits = Limits { reply_bytes_max: 1000, ..Limits::default() };
+    let mut talk = talk(limits, 1 << 20);
+    let long = "x".repeat(3000);
+    for _ in 0..20 {
+        talk.send(&format!("say {long}\n")).await;
+    }
+    for _ in 0..20 {
+        talk.hears(&[&long]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_connections_own_deadline_is_kept() {
     let mut talk = talk(Limits::default(), 4096);
     let began = tokio::time::Instant::now();
@@ -293,7 +306,7 @@ async fn a_fault_is_told_and_ends_the_talk() {
 
 #[tokio::test(start_paused = true)]
 async fn the_last_words_are_heard_by_who_is_still_sending() {
-    let mut talk = talk(Limits::default(), 64);
+    let talk = talk(Limits::default(), 64);
     let (mut from, mut to) = tokio::io::split(talk.client);
     let writer = tokio::spawn(async move {
         to.write_all(b"quit\n").await.unwrap();
