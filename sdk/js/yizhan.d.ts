@@ -551,6 +551,13 @@ export type At = {
         ticket?: string;
     };
     /**
+     * What a hello would say.
+     */
+    about: {
+        device?: string;
+        network: string;
+    };
+    /**
      * Of the same transport only.
      */
     resume: {

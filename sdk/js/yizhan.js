@@ -169,6 +169,7 @@
  * @typedef {object} At
  * @property {string} base `http://host:port/path`, no slash at its end.
  * @property {{token?: string, ticket?: string}} shown
+ * @property {{device?: string, network: string}} about What a hello would say.
  * @property {{place: string, session: string, secret: string} | undefined} resume Of the same transport only.
  * @property {any} WebSocket
  * @property {any} EventSource
@@ -516,7 +517,7 @@ const bearer = ({ shown }) => (shown.token ? { Authorization: `Bearer ${shown.to
 
 /** @param {At} at @param {Record<string, string | undefined>} more */
 function query(at, more) {
-  const entries = Object.entries({ ticket: at.shown.ticket, ...more }).filter(([, value]) => !isEmpty(value));
+  const entries = Object.entries({ ticket: at.shown.ticket, ...at.about, ...more }).filter(([, value]) => !isEmpty(value));
   return entries.length > 0 ? `?${new URLSearchParams(/** @type {[string, string][]} */ (entries))}` : '';
 }
 
@@ -1340,7 +1341,7 @@ export class Client extends Emitter {
     });
     const known = this.#session?.transport === transport ? this.#session : undefined;
     const at = {
-      base: this.#base, shown: this.#shown, fetch: this.#options.fetch ?? globalThis.fetch.bind(globalThis),
+      base: this.#base, shown: this.#shown, about: { device: this.#options.device, network: this.#network() }, fetch: this.#options.fetch ?? globalThis.fetch.bind(globalThis),
       resume: known && { session: known.session, secret: known.secret, place: known.place ?? '' },
       WebSocket: this.#has('WebSocket'), EventSource: this.#has('EventSource'),
     };

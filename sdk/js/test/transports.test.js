@@ -18,9 +18,10 @@ async function speak(client, server, transport) {
 
 test('falls back to Server-Sent Events and POST where the upgrade is refused', async (t) => {
   const server = await FakeServer.start(t, { sockets: false });
-  const client = server.client(t, { token: 'yz_1' });
+  const client = server.client(t, { token: 'yz_1', device: 'my phone', network: 'cellular' });
   const { talk, records } = await speak(client, server, 'sse');
   assert.equal(talk.request.headers.authorization, 'Bearer yz_1');
+  assert.equal(talk.request.url, '/v1/sse?device=my+phone&network=cellular');
   assert.equal(talk.all('hello').length, 0);
   assert.deepEqual(records, ['ä👋']);
   client.close();
@@ -204,7 +205,7 @@ test('with an EventSource: a ticket instead of a header, and it goes on after a 
   const client = server.client(t, { EventSource, token: 'yz_1' });
   const { talk, records } = await speak(client, server, 'sse');
   assert.equal(talk.request.headers.authorization, undefined);
-  assert.ok(server.requests.includes(`GET /v1/sse?ticket=${new URLSearchParams('x=ticket for Bearer yz_1').toString().slice(2)}`));
+  assert.ok(server.requests.includes(`GET /v1/sse?${new URLSearchParams({ ticket: 'ticket for Bearer yz_1', network: 'wifi' })}`));
   talk.drop();
   const second = await server.talk(2);
   assert.match(second.after, /^s1\//);
@@ -233,5 +234,5 @@ test('who is not let in (401) is not let in by any transport', async (t) => {
   };
   const client = server.client(t, { token: 'x' });
   await assert.rejects(client.ready, { code: 203 });
-  assert.deepEqual(server.requests, ['GET /v1/sse']);
+  assert.deepEqual(server.requests, ['GET /v1/sse?network=wifi']);
 });
