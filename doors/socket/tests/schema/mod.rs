@@ -4,22 +4,22 @@
 use serde_json::Value;
 
 /// A schema with its `$defs`.
-pub struct Schema(Value);
+pub(crate) struct Schema(Value);
 
 impl Schema {
-    pub fn new(schema: Value) -> Self {
+    pub(crate) fn new(schema: Value) -> Self {
         Self(schema)
     }
 
     /// The names of the commands or events.
-    pub fn variants(&self) -> Vec<String> {
+    pub(crate) fn variants(&self) -> Vec<String> {
         let name = self.0["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
         let variants = self.0["$defs"][name]["oneOf"].as_array().unwrap();
         variants.iter().map(|v| v["$ref"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()).collect()
     }
 
     /// Checks a value.
-    pub fn check(&self, value: &Value) -> Result<(), String> {
+    pub(crate) fn check(&self, value: &Value) -> Result<(), String> {
         self.fits(&self.0["$ref"], value)
     }
 
@@ -37,7 +37,7 @@ impl Schema {
     }
 
     fn rule(&self, word: &str, rule: &Value, schema: &Value, value: &Value) -> Result<(), String> {
-        let claim = |holds: bool| if holds { Ok(()) } else { Err(format!("{value} is not {rule}")) };
+        let claim = |holds: bool| if holds { Ok(()) } else { Err(format!("not {rule}")) };
         let number = |rule: &Value| rule.as_f64().unwrap();
         match word {
             "description" | "contentEncoding" => Ok(()),

@@ -1,4 +1,5 @@
 //! A door on free ports with a hub in memory, and small clients.
+#![allow(clippy::disallowed_methods, reason = "tests stand outside of the floor: they own sockets and tasks")]
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -31,10 +32,9 @@ use yizhan_talk::{Clock, Now};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running door.
-pub struct Served {
-    pub http: SocketAddr,
-    pub tcp: SocketAddr,
-    pub hub: Hub,
+pub(crate) struct Served {
+    pub(crate) http: SocketAddr,
+    pub(crate) tcp: SocketAddr,
     open: Option<Open>,
 }
 
@@ -90,7 +90,7 @@ impl Tickets for Gate {
     }
 }
 
-pub async fn served() -> Served {
+pub(crate) async fn served() -> Served {
     let space = |name: &str, topics: &str, keep| Space {
         name: name.into(),
         topics: Filter::new(topics).unwrap(),
@@ -121,32 +121,32 @@ pub async fn served() -> Served {
     socket.open(&mut site).unwrap();
     let open = site.start().unwrap();
     let bound = open.bound();
-    Served { http: bound["http"][0], tcp: bound["tcp"][0], hub, open: Some(open) }
+    Served { http: bound["http"][0], tcp: bound["tcp"][0], open: Some(open) }
 }
 
 impl Served {
-    pub async fn tcp(&self) -> Lines {
+    pub(crate) async fn tcp(&self) -> Lines {
         Lines {
             stream: BufReader::new(TcpStream::connect(self.tcp).await.unwrap()),
             waiting: VecDeque::new(),
         }
     }
 
-    pub async fn websocket(&self, subprotocol: &str) -> Client {
+    pub(crate) async fn websocket(&self, subprotocol: &str) -> Client {
         let options =
             client::Options { subprotocols: vec![subprotocol.to_owned()], ..client::Options::default() };
         client::connect(&format!("ws://{}/v1/socket", self.http), &options).await.unwrap()
     }
 
     /// Publishes a text by a plain request.
-    pub async fn publish(&self, topic: &str, text: &str) {
+    pub(crate) async fn publish(&self, topic: &str, text: &str) {
         let request = format!("POST /v1/publish/{topic}");
         let published = http_with(self, &request, &["content-type: text/plain"], text.as_bytes()).await;
         assert_eq!(published.status, 200);
     }
 
     /// Waits until the session of this `welcome` has no connection any more.
-    pub async fn until_asleep(&self, welcome: &Value) {
+    pub(crate) async fn until_asleep(&self, welcome: &Value) {
         let user = welcome["user"].as_str().unwrap();
         let session = &welcome["session"];
         let request = format!("GET /v1/presence?user={user}");
@@ -164,24 +164,24 @@ impl Served {
         .expect("the session falls asleep");
     }
 
-    pub async fn drain(mut self) {
+    pub(crate) async fn drain(mut self) {
         let open = self.open.take().unwrap();
         tokio::spawn(open.drain(PATIENCE));
     }
 }
 
 /// A client of the TCP port.
-pub struct Lines {
+pub(crate) struct Lines {
     stream: BufReader<TcpStream>,
     waiting: VecDeque<Value>,
 }
 
 impl Lines {
-    pub async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
 
-    pub async fn event(&mut self) -> Value {
+    pub(crate) async fn event(&mut self) -> Value {
         while self.waiting.is_empty() {
             let mut line = String::new();
             tokio::time::timeout(PATIENCE, self.stream.read_line(&mut line)).await.unwrap().unwrap();
@@ -204,7 +204,7 @@ async fn said(client: &mut Client) -> Said {
 }
 
 /// The next message's only event.
-pub async fn text_event(client: &mut Client) -> Value {
+pub(crate) async fn text_event(client: &mut Client) -> Value {
     match said(client).await {
         Said::Message(_, bytes) => serde_json::from_slice(&bytes).unwrap(),
         other => panic!("{other:?}"),
@@ -212,7 +212,7 @@ pub async fn text_event(client: &mut Client) -> Value {
 }
 
 /// The code that the server closes with.
-pub async fn close_code(client: &mut Client) -> u16 {
+pub(crate) async fn close_code(client: &mut Client) -> u16 {
     loop {
         if let Said::Close(code, _) = said(client).await {
             return code;
@@ -221,42 +221,45 @@ pub async fn close_code(client: &mut Client) -> u16 {
 }
 
 /// An answer to a request.
-pub struct Answered {
-    pub status: u16,
+pub(crate) struct Answered {
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answered {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(there, _)| there == name).map(|(_, value)| &**value)
     }
 }
 
-pub async fn http(served: &Served, request: &str) -> Answered {
+pub(crate) async fn http(served: &Served, request: &str) -> Answered {
     http_with(served, request, &[], b"").await
 }
 
-pub async fn http_with(served: &Served, request: &str, headers: &[&str], body: &[u8]) -> Answered {
-    let (mut stream, mut answered) = ask(served, request, headers, body).await;
+pub(crate) async fn http_with(served: &Served, request: &str, headers: &[&str], body: &[u8]) -> Answered {
+    let begun = ask(served, request, headers, body).await;
+    rest_of(begun).await
+}
+
+/// The whole of an answer whose head was read.
+pub(crate) async fn rest_of((mut stream, mut answered): Begun) -> Answered {
     tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answered.body)).await.unwrap().unwrap();
     answered
 }
 
+/// An answer whose head was read.
+pub(crate) type Begun = (BufReader<TcpStream>, Answered);
+
 /// Sends a request (as HTTP/1.0, so that the body ends with the connection) and reads the head.
-async fn ask(
-    served: &Served,
-    request: &str,
-    headers: &[&str],
-    body: &[u8],
-) -> (BufReader<TcpStream>, Answered) {
+pub(crate) async fn ask(served: &Served, request: &str, headers: &[&str], body: &[u8]) -> Begun {
     let mut stream = BufReader::new(TcpStream::connect(served.http).await.unwrap());
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let (host, length) = (served.http, body.len());
     let head = format!("{request} HTTP/1.0\r\nhost: {host}\r\ncontent-length: {length}\r\n{headers}\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     // A body that is too large is not read to its end.
-    let _ = stream.write_all(body).await;
+    drop(stream.write_all(body).await);
     let mut answered = Answered { status: 0, headers: Vec::new(), body: Vec::new() };
     loop {
         let mut line = String::new();
@@ -273,14 +276,14 @@ async fn ask(
 }
 
 /// An event stream as a browser reads it.
-pub struct Events {
+pub(crate) struct Events {
     stream: BufReader<TcpStream>,
     head: Answered,
     last_id: String,
     waiting: VecDeque<Value>,
 }
 
-pub async fn stream(served: &Served, path: &str, last_id: Option<&str>) -> Events {
+pub(crate) async fn stream(served: &Served, path: &str, last_id: Option<&str>) -> Events {
     let headers: Vec<String> = last_id.iter().map(|id| format!("last-event-id: {id}")).collect();
     let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
     let (stream, head) = ask(served, &format!("GET {path}"), &headers, b"").await;
@@ -289,16 +292,16 @@ pub async fn stream(served: &Served, path: &str, last_id: Option<&str>) -> Event
 }
 
 impl Events {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.header(name)
     }
 
-    pub fn last_id(&self) -> &str {
+    pub(crate) fn last_id(&self) -> &str {
         &self.last_id
     }
 
     /// The next event of a frame, by the rules of WHATWG HTML §9.2.6.
-    pub async fn event(&mut self) -> Value {
+    pub(crate) async fn event(&mut self) -> Value {
         while self.waiting.is_empty() {
             let mut data = String::new();
             loop {
@@ -318,7 +321,7 @@ impl Events {
     }
 
     /// The texts of the next `count` records; whatever else comes is passed over.
-    pub async fn texts(&mut self, count: usize) -> Vec<String> {
+    pub(crate) async fn texts(&mut self, count: usize) -> Vec<String> {
         let mut texts = Vec::new();
         while texts.len() < count {
             let event = self.event().await;
