@@ -77,13 +77,13 @@ pub(crate) fn token_path(data: &Path) -> PathBuf {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Reach {
     /// The server's URL. Without it: the server that runs with the data folder, or http://127.0.0.1:8080.
-    #[arg(long, env = "YIZHAN_SERVER", value_name = "URL")]
+    #[arg(long, global = true, env = "YIZHAN_SERVER", value_name = "URL")]
     pub(crate) server: Option<String>,
     /// A token. Without it: the one that the server left in its data folder.
-    #[arg(long, env = "YIZHAN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    #[arg(long, global = true, env = "YIZHAN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
     /// The data folder of a server on this machine.
-    #[arg(long, env = "YIZHAN_DATA", value_name = "DIR", default_value = "yizhan-data")]
+    #[arg(long, global = true, env = "YIZHAN_DATA", value_name = "DIR", default_value = "yizhan-data")]
     pub(crate) data: PathBuf,
 }
 
@@ -203,7 +203,12 @@ impl Client {
     ///
     /// # Errors
     /// As there, and what the server refused, with its reason.
-    pub(crate) async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    pub(crate) async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
         let headers: &[(&str, &str)] =
             if body.is_some() { &[("content-type", "application/json")] } else { &[] };
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));

@@ -148,7 +148,8 @@ impl Stores {
         // a position of the run before is not taken for one of this.
         let epoch = (clock.now().wall.as_millis() / 1000) as u32;
         let (data, config) = (data.to_owned(), config.store.clone());
-        let disk = tokio::task::spawn_blocking(move || yizhan_disk::Disk::open(&data, &config, clock)).await??;
+        let disk =
+            tokio::task::spawn_blocking(move || yizhan_disk::Disk::open(&data, &config, clock)).await??;
         Ok(Self { disk, memory: Memory::new(epoch) })
     }
 
@@ -166,15 +167,30 @@ impl Stores {
         for lane in self.disk.recovery().lanes {
             if lane.dropped_bytes > 0 {
                 let (space, dropped) = (&lane.space, lane.dropped_bytes);
-                tracing::warn!(space, lane = lane.lane, dropped, "a torn write was cut off: nobody was told that it is safe");
+                tracing::warn!(
+                    space,
+                    lane = lane.lane,
+                    dropped,
+                    "a torn write was cut off: nobody was told that it is safe"
+                );
             }
             for place in &lane.damaged {
                 let space = &lane.space;
-                tracing::error!(space, lane = lane.lane, place, "acknowledged data is damaged: run `yizhan store check`");
+                tracing::error!(
+                    space,
+                    lane = lane.lane,
+                    place,
+                    "acknowledged data is damaged: run `yizhan store check`"
+                );
             }
             if lane.bad_checkpoints > 0 {
                 let (space, count) = (&lane.space, lane.bad_checkpoints);
-                tracing::warn!(space, lane = lane.lane, count, "saved indexes could not be used: they were made again");
+                tracing::warn!(
+                    space,
+                    lane = lane.lane,
+                    count,
+                    "saved indexes could not be used: they were made again"
+                );
             }
         }
     }

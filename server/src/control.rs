@@ -96,7 +96,9 @@ async fn answer(mut stream: UnixStream, store: &Stores) -> anyhow::Result<()> {
     write.write_all(format!("{answer}\n").as_bytes()).await.context("cannot answer")
 }
 
-async fn back_up(_store: &Stores, _to: &Path) -> anyhow::Result<Value> { bail!("not yet") }
+async fn back_up(_store: &Stores, _to: &Path) -> anyhow::Result<Value> {
+    bail!("not yet")
+}
 
 /// `yizhan backup`: asks the server that runs with the folder; without one, copies by itself.
 ///

@@ -161,8 +161,14 @@ impl Figures {
         let mut counted = self.topics_counted.lock();
         if counted.is_none_or(|at| now.duration_since(at) >= TOPICS_COUNTED_EVERY) {
             *counted = Some(now);
-            let kept: u64 =
-                self.from.hub.spaces().iter().filter_map(|view| view.figures.as_ref()).map(|f| f.topics).sum();
+            let kept: u64 = self
+                .from
+                .hub
+                .spaces()
+                .iter()
+                .filter_map(|view| view.figures.as_ref())
+                .map(|f| f.topics)
+                .sum();
             // Some are both; telling which would mean to compare all names.
             self.topics.store(kept.max(self.from.hub.counts().listened as u64), Relaxed);
         }
@@ -187,8 +193,18 @@ impl Figures {
     fn server_metrics(&self, page: &mut Exposition) {
         let process = ProcessFigures::own();
         let started = self.started.wall.as_millis() as f64 / 1000.0;
-        page.gauge("yizhan_build_info", "The running version, as a label; always 1.", &[("version", VERSION)], 1.0);
-        page.gauge("yizhan_start_time_seconds", "When the server was started, seconds since 1970.", &[], started);
+        page.gauge(
+            "yizhan_build_info",
+            "The running version, as a label; always 1.",
+            &[("version", VERSION)],
+            1.0,
+        );
+        page.gauge(
+            "yizhan_start_time_seconds",
+            "When the server was started, seconds since 1970.",
+            &[],
+            started,
+        );
         page.gauge(
             "yizhan_draining",
             "1 while the server drains, otherwise 0.",
@@ -252,13 +268,19 @@ impl Figures {
         by_door("yizhan_connections_opened_total", "Connections opened.", &|d| d.opened.value());
         by_door("yizhan_received_bytes_total", "Bytes read from sockets.", &|d| d.bytes_in.value());
         by_door("yizhan_sent_bytes_total", "Bytes written to sockets.", &|d| d.bytes_out.value());
-        by_door("yizhan_packets_sent_total", "Packets handed to sockets, before compression and encryption.", &|d| {
-            d.packets_out.value()
+        by_door(
+            "yizhan_packets_sent_total",
+            "Packets handed to sockets, before compression and encryption.",
+            &|d| d.packets_out.value(),
+        );
+        by_door("yizhan_deliveries_total", "Deliveries that doors turned into packets.", &|d| {
+            d.deliveries.value()
         });
-        by_door("yizhan_deliveries_total", "Deliveries that doors turned into packets.", &|d| d.deliveries.value());
-        by_door("yizhan_writes_total", "Writes to sockets; deliveries per write say how well they are joined.", &|d| {
-            d.writes.value()
-        });
+        by_door(
+            "yizhan_writes_total",
+            "Writes to sockets; deliveries per write say how well they are joined.",
+            &|d| d.writes.value(),
+        );
         for door in &doors {
             for (code, n) in door.closes() {
                 let code = code.to_string();
@@ -278,7 +300,8 @@ impl Figures {
                 &door.write.snapshot(),
             );
         }
-        let refused = [("full", &net.refused_full), ("address", &net.refused_address), ("rate", &net.refused_rate)];
+        let refused =
+            [("full", &net.refused_full), ("address", &net.refused_address), ("rate", &net.refused_rate)];
         for (reason, counter) in refused {
             page.counter(
                 "yizhan_connections_refused_total",
@@ -288,9 +311,19 @@ impl Figures {
             );
         }
         let failed = net.handshakes_failed.value();
-        page.counter("yizhan_handshakes_failed_total", "Connections that ended in TLS, PROXY or HTTP.", &[], failed);
+        page.counter(
+            "yizhan_handshakes_failed_total",
+            "Connections that ended in TLS, PROXY or HTTP.",
+            &[],
+            failed,
+        );
         let failed = net.accept_failed.value();
-        page.counter("yizhan_accepts_failed_total", "Times that no connection could be accepted.", &[], failed);
+        page.counter(
+            "yizhan_accepts_failed_total",
+            "Times that no connection could be accepted.",
+            &[],
+            failed,
+        );
         page.counter("yizhan_panics_total", "Tasks that panicked: each is a bug.", &[], net.panics.value());
         page.counter("yizhan_http_requests_total", "HTTP requests answered.", &[], net.requests.value());
         page.histogram(
@@ -304,7 +337,12 @@ impl Figures {
     fn hub_metrics(&self, page: &mut Exposition) {
         let (hub, counts) = (self.from.hub.meters(), self.from.hub.counts());
         page.gauge("yizhan_sessions", "Sessions, sleeping ones included.", &[], counts.sessions as f64);
-        page.gauge("yizhan_sessions_connected", "Sessions with a live connection.", &[], counts.connections as f64);
+        page.gauge(
+            "yizhan_sessions_connected",
+            "Sessions with a live connection.",
+            &[],
+            counts.connections as f64,
+        );
         page.gauge("yizhan_subscriptions", "Subscriptions.", &[], counts.subscriptions as f64);
         let mut count = |name, help, value| page.counter(name, help, &[], value);
         count("yizhan_sessions_opened_total", "Sessions opened.", hub.sessions_opened.value());
@@ -313,9 +351,21 @@ impl Figures {
         count("yizhan_messages_published_bytes_total", "Bytes of their bodies.", hub.bytes_in.value());
         count("yizhan_messages_delivered_total", "Records delivered.", hub.messages_out.value());
         count("yizhan_messages_delivered_bytes_total", "Bytes of their bodies.", hub.bytes_out.value());
-        count("yizhan_messages_skipped_total", "Records that slow listeners lost, by lag.", hub.skipped.value());
-        count("yizhan_messages_repeated_total", "Repeated messages, recognised by id.", hub.duplicates.value());
-        count("yizhan_calls_refused_total", "Calls refused: rules, limits, wrong names.", hub.refused.value());
+        count(
+            "yizhan_messages_skipped_total",
+            "Records that slow listeners lost, by lag.",
+            hub.skipped.value(),
+        );
+        count(
+            "yizhan_messages_repeated_total",
+            "Repeated messages, recognised by id.",
+            hub.duplicates.value(),
+        );
+        count(
+            "yizhan_calls_refused_total",
+            "Calls refused: rules, limits, wrong names.",
+            hub.refused.value(),
+        );
         page.histogram(
             "yizhan_fan_out_seconds",
             "From taking a message until it is in all outboxes, seconds.",
@@ -328,8 +378,13 @@ impl Figures {
             &[],
             &hub.delivery.snapshot(),
         );
-        let spaces: Vec<_> =
-            self.from.hub.spaces().into_iter().filter_map(|view| Some((view.space.name, view.figures?))).collect();
+        let spaces: Vec<_> = self
+            .from
+            .hub
+            .spaces()
+            .into_iter()
+            .filter_map(|view| Some((view.space.name, view.figures?)))
+            .collect();
         let mut by_space = |name, help, of: fn(&yizhan_hub::store::JournalFigures) -> u64| {
             for (space, figures) in &spaces {
                 page.gauge(name, help, &[("space", space)], of(figures) as f64);
@@ -362,10 +417,18 @@ impl Figures {
             &store.read.snapshot(),
         );
         let mut count = |name, help, value| page.counter(name, help, &[], value);
-        count("yizhan_store_groups_total", "Groups committed; records per group say how well.", store.groups.value());
+        count(
+            "yizhan_store_groups_total",
+            "Groups committed; records per group say how well.",
+            store.groups.value(),
+        );
         count("yizhan_store_records_total", "Records committed.", store.records.value());
         count("yizhan_store_written_bytes_total", "Bytes written for them.", store.bytes.value());
-        count("yizhan_store_file_reads_total", "Reads that had to go to the files.", store.file_reads.value());
+        count(
+            "yizhan_store_file_reads_total",
+            "Reads that had to go to the files.",
+            store.file_reads.value(),
+        );
         let refused = [("busy", &store.busy), ("full", &store.full)];
         for (reason, counter) in refused {
             page.counter(

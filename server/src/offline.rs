@@ -23,7 +23,15 @@ pub(crate) enum StoreAction {
         data: PathBuf,
     },
 }
-pub(crate) async fn restore(_args: Restore) -> anyhow::Result<()> { anyhow::bail!("not yet") }
-pub(crate) async fn store(_action: StoreAction) -> anyhow::Result<()> { anyhow::bail!("not yet") }
-pub(crate) async fn back_up(_data: &Path, _to: &Path) -> anyhow::Result<Value> { anyhow::bail!("not yet") }
-pub(crate) fn tell_backup(_done: &Value) -> String { String::new() }
+pub(crate) async fn restore(_args: Restore) -> anyhow::Result<()> {
+    anyhow::bail!("not yet")
+}
+pub(crate) async fn store(_action: StoreAction) -> anyhow::Result<()> {
+    anyhow::bail!("not yet")
+}
+pub(crate) async fn back_up(_data: &Path, _to: &Path) -> anyhow::Result<Value> {
+    anyhow::bail!("not yet")
+}
+pub(crate) fn tell_backup(_done: &Value) -> String {
+    String::new()
+}

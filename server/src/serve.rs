@@ -123,19 +123,8 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     let run_file = announce(&config, &layers, &data, &identity, &figures, open.bound(), ticket)?;
     info!(version = VERSION, data = %data.display(), descriptors, "the server is open");
 
-    let mut running = Running {
-        layers,
-        config: shared,
-        logs,
-        identity,
-        hub,
-        store,
-        figures,
-        clock,
-        open,
-        keys,
-        tasks,
-    };
+    let mut running =
+        Running { layers, config: shared, logs, identity, hub, store, figures, clock, open, keys, tasks };
     while let Told::Reload = signals.next().await {
         running.reload().await;
     }
@@ -312,11 +301,8 @@ impl Running {
         for section in &waiting {
             warn!(section, "this has changed and takes effect after a restart");
         }
-        let detail = if waiting.is_empty() {
-            None
-        } else {
-            Some(format!("after a restart: {}", waiting.join(", ")))
-        };
+        let detail =
+            if waiting.is_empty() { None } else { Some(format!("after a restart: {}", waiting.join(", "))) };
         self.config.store(Arc::new(old.reloaded(new)));
         let now = self.clock.now();
         self.identity.record_own(now, yizhan_identity::What::ConfigReload, detail.as_deref()).await;

@@ -1,11 +1,6 @@
 //! What a person sees when the server starts.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    net::SocketAddr,
-    path::Path,
-};
+use std::{collections::BTreeMap, fmt::Write, net::SocketAddr, path::Path};
 
 use crate::client::url_of;
 
@@ -24,11 +19,8 @@ pub(crate) struct Welcome<'a> {
 impl Welcome<'_> {
     /// The text; its last line is the URL to open.
     pub(crate) fn text(&self) -> String {
-        let (strong, dim, link, plain) = if self.colours {
-            ("\x1b[1m", "\x1b[2m", "\x1b[1;36m", "\x1b[0m")
-        } else {
-            ("", "", "", "")
-        };
+        let (strong, dim, link, plain) =
+            if self.colours { ("\x1b[1m", "\x1b[2m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "", "") };
         let mut text = format!("\n  {strong}yizhan {}{plain}\n", self.version);
         // Writing to a String does not fail.
         let mut row = |name: &str, value: &str| {

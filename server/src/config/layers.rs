@@ -32,8 +32,9 @@ pub(crate) struct Layers {
 
 /// The process' variables that may be settings, in the order of their names.
 pub(crate) fn environment() -> Vec<(String, String)> {
-    let mut all: Vec<_> =
-        std::env::vars().filter(|(k, _)| k.starts_with(ENV_PREFIX) && !ENV_OTHERS.contains(&k.as_str())).collect();
+    let mut all: Vec<_> = std::env::vars()
+        .filter(|(k, _)| k.starts_with(ENV_PREFIX) && !ENV_OTHERS.contains(&k.as_str()))
+        .collect();
     all.sort();
     all
 }

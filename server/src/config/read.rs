@@ -253,7 +253,9 @@ impl<'de> de::MapAccess<'de> for Table<'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
         self.current = self.entries.next();
         let Some((key, node)) = self.current else { return Ok(None) };
-        seed.deserialize(key.as_str().into_deserializer()).map(Some).map_err(|error: ReadError| error.at(node))
+        seed.deserialize(key.as_str().into_deserializer())
+            .map(Some)
+            .map_err(|error: ReadError| error.at(node))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {

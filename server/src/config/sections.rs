@@ -340,7 +340,8 @@ impl Config {
 
     /// Spaces on disk that keep more or less after a reload.
     pub(crate) fn new_limits(&self, new: &Self) -> Vec<(String, Limits)> {
-        let differing = self.with_limits_of(new).into_iter().filter(|(name, space)| self.spaces[name] != *space);
+        let differing =
+            self.with_limits_of(new).into_iter().filter(|(name, space)| self.spaces[name] != *space);
         differing.map(|(name, space)| (name, space.limits())).collect()
     }
 

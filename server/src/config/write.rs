@@ -125,7 +125,14 @@ fn write_table(
                         let head = format!("[{path}.{name}]");
                         let spaces = Style { commented: style.commented && path != "space", ..plain };
                         text.push_str(&format!("\n{}{head}\n", if spaces.commented { "# " } else { "" }));
-                        write_table(manual, &inner, if style.docs { &set } else { table }, &path, text, &spaces);
+                        write_table(
+                            manual,
+                            &inner,
+                            if style.docs { &set } else { table },
+                            &path,
+                            text,
+                            &spaces,
+                        );
                     }
                 }
             }
@@ -198,7 +205,13 @@ fn push_comment(doc: &str, text: &mut String) {
     }
 }
 
-fn section_reference(manual: &Manual, name: &TypeName, defaults: &toml::Table, path: &str, text: &mut String) {
+fn section_reference(
+    manual: &Manual,
+    name: &TypeName,
+    defaults: &toml::Table,
+    path: &str,
+    text: &mut String,
+) {
     for (owner, field) in manual.fields(name) {
         let shape = manual.shape(&owner, &field);
         let path = if path.is_empty() { field.key.clone() } else { format!("{path}.{}", field.key) };
@@ -301,7 +314,8 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_what_is_in_force_but_for_secrets() {
-        let mut config = load("[identity.jwt]\nsecret = '0123456789abcdef0123456789abcdef'\n[log]\nlevel='warn'\n");
+        let mut config =
+            load("[identity.jwt]\nsecret = '0123456789abcdef0123456789abcdef'\n[log]\nlevel='warn'\n");
         let shown = show(&config);
         assert!(!shown.contains("0123456789abcdef") && shown.contains("secret = \"•••\""), "{shown}");
         config.identity.jwt.secret = None;
@@ -314,7 +328,8 @@ mod tests {
         let is_setting = |line: &str| {
             let Some(rest) = line.strip_prefix("# ") else { return false };
             let key = rest.split(" = ").next().unwrap_or_default();
-            rest.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            rest.contains(" = ")
+                && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         };
         let file = init_file();
         let lines: Vec<&str> = file.lines().filter(|line| !line.ends_with(" =")).collect();
@@ -331,7 +346,13 @@ mod tests {
     /// If a doc comment's parser missed a field, its key would be unknown though serde takes it.
     #[test]
     fn the_manual_has_every_key_that_is_written() {
-        fn walk(manual: &Manual, name: &TypeName, table: &toml::Table, path: &str, missing: &mut BTreeSet<String>) {
+        fn walk(
+            manual: &Manual,
+            name: &TypeName,
+            table: &toml::Table,
+            path: &str,
+            missing: &mut BTreeSet<String>,
+        ) {
             let fields = manual.fields(name);
             for (key, value) in table {
                 let Some((owner, field)) = fields.iter().find(|(_, f)| f.key == *key) else {
@@ -345,7 +366,13 @@ mod tests {
                     }
                     (Shape::Named(inner), toml::Value::Table(tables)) => {
                         for (name, table) in tables {
-                            walk(manual, &inner, table.as_table().unwrap(), &format!("{path}{key}.{name}."), missing);
+                            walk(
+                                manual,
+                                &inner,
+                                table.as_table().unwrap(),
+                                &format!("{path}{key}.{name}."),
+                                missing,
+                            );
                         }
                     }
                     _ => {}

@@ -94,7 +94,6 @@ pub(crate) struct Engine<R> {
     /// Connections whose role pumps.
     pumping: Vec<usize>,
     opening: usize,
-    opened: usize,
     heartbeat_at: Instant,
 }
 
@@ -112,14 +111,8 @@ impl<R: Role> Engine<R> {
             connections: Vec::new(),
             pumping: Vec::new(),
             opening: 0,
-            opened: 0,
             heartbeat_at: Instant::now() + HEARTBEAT_EVERY,
         })
-    }
-
-    /// How many connections are open.
-    pub(crate) fn opened(&self) -> usize {
-        self.opened
     }
 
     /// The roles, to look at.
@@ -220,7 +213,6 @@ impl<R: Role> Engine<R> {
             }
             if was != connection.stage {
                 self.opening -= 1;
-                self.opened += 1;
             }
             // Less than the buffer: the socket is empty, or tells again.
             if n < self.buffer.len() {

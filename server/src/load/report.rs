@@ -16,7 +16,10 @@ impl Latencies {
     pub(crate) fn new() -> Self {
         // Constant bounds that hdrhistogram takes; if not, an auto-resizing one serves as well.
         let histogram = Histogram::new_with_bounds(1, LATENCY_MICROS_MAX, 3);
-        Self(histogram.unwrap_or_else(|_| Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are valid"))))
+        Self(
+            histogram
+                .unwrap_or_else(|_| Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are valid"))),
+        )
     }
     pub(crate) fn record(&mut self, micros: u64, count: u64) {
         self.0.saturating_record_n(micros.max(1), count);
@@ -122,7 +125,10 @@ impl Report {
                 number(&json["delivered_per_second"])
             ));
         }
-        text.push_str(&format!("  lost {}, repeated {}, refused {}\n", self.lost, self.repeated, self.refused));
+        text.push_str(&format!(
+            "  lost {}, repeated {}, refused {}\n",
+            self.lost, self.repeated, self.refused
+        ));
         let latency = &json["latency_us"];
         if latency["count"].as_u64() > Some(0) {
             let at = |key: &str| show_micros(latency[key].as_u64().unwrap_or(0));
@@ -193,7 +199,11 @@ mod tests {
 
     #[test]
     fn cpu_is_divided_by_what_was_delivered() {
-        let figures = |cpu_seconds| ProcessFigures { cpu_seconds, resident_bytes: 1 << 20, ..ProcessFigures::default() };
+        let figures = |cpu_seconds| ProcessFigures {
+            cpu_seconds,
+            resident_bytes: 1 << 20,
+            ..ProcessFigures::default()
+        };
         let mut latencies = Latencies::new();
         latencies.record(100, 99);
         latencies.record(5000, 1);

@@ -101,7 +101,8 @@ impl Role for Member {
     fn opened(&mut self, send: &mut Sender<'_>) {
         send.text(&self.hello);
         if matches!(self.part, Part::Listener { .. }) {
-            let subscribe = serde_json::json!({"type": "subscribe", "id": 2, "sub": 1, "filter": self.group.topic});
+            let subscribe =
+                serde_json::json!({"type": "subscribe", "id": 2, "sub": 1, "filter": self.group.topic});
             send.text(subscribe.to_string().as_bytes());
         }
     }
@@ -140,7 +141,10 @@ impl Role for Member {
                 self.shared.delivered.fetch_add(found.count, Relaxed);
                 if self.shared.phase() == Phase::Measure {
                     let now = self.shared.micros(Instant::now());
-                    local.latencies.record(now.saturating_sub(found.sent_micros), found.count);
+                    // Those between lie between: half of them count as the first, half as the last.
+                    let early = found.count / 2;
+                    local.latencies.record(now.saturating_sub(found.first_micros), early);
+                    local.latencies.record(now.saturating_sub(found.last_micros), found.count - early);
                 }
             }
         }
@@ -169,7 +173,11 @@ impl Role for Member {
             self.group.begin(*number);
             self.scratch.clear();
             self.scratch.extend_from_slice(head);
-            push_stamp(&mut self.scratch, *number, self.shared.micros(if late { at } else { Instant::now() }));
+            push_stamp(
+                &mut self.scratch,
+                *number,
+                self.shared.micros(if late { at } else { Instant::now() }),
+            );
             self.scratch.extend_from_slice(tail);
             send.text(&self.scratch);
             *number += 1;
@@ -258,7 +266,8 @@ pub(crate) fn measure(common: &Common, spread: &Spread) -> Result<Report, String
             number += 1;
         }
     }
-    let plan = |members| Share { members, spread: spread.clone(), hello: common.hello(), shared: shared.clone() };
+    let plan =
+        |members| Share { members, spread: spread.clone(), hello: common.hello(), shared: shared.clone() };
     let plans: Vec<Share> = shares.into_iter().filter(|s| !s.is_empty()).map(plan).collect();
     let expected = |shared: &Shared| {
         let sent: u64 = groups.iter().map(|g| g.sent.load(Relaxed) * g.listeners).sum();

@@ -134,8 +134,10 @@ pub(crate) struct Scanned {
     pub(crate) count: u64,
     pub(crate) first: u64,
     pub(crate) last: u64,
+    /// When the first one was sent, µs since the run began.
+    pub(crate) first_micros: u64,
     /// When the last one was sent, µs since the run began.
-    pub(crate) sent_micros: u64,
+    pub(crate) last_micros: u64,
 }
 
 impl Scanner {
@@ -156,9 +158,9 @@ impl Scanner {
             let stamp = frame.get(at + BODY.len()..at + BODY.len() + STAMP_BYTES)?;
             Some((digits(&stamp[..NUMBER_DIGITS])?, digits(&stamp[NUMBER_DIGITS + 1..STAMP_BYTES - 1])?))
         };
-        let (first, _) = stamp(first_at)?;
-        let (last, sent_micros) = stamp(last_at)?;
-        Some(Scanned { count, first, last, sent_micros })
+        let (first, first_micros) = stamp(first_at)?;
+        let (last, last_micros) = stamp(last_at)?;
+        Some(Scanned { count, first, last, first_micros, last_micros })
     }
 }
 
@@ -198,7 +200,7 @@ mod tests {
             frame.extend_from_slice(b"xxx\"},");
         }
         let scanned = Scanner::new().scan(&frame).unwrap();
-        assert_eq!(scanned, Scanned { count: 3, first: 7, last: 9, sent_micros: 1009 });
+        assert_eq!(scanned, Scanned { count: 3, first: 7, last: 9, first_micros: 1007, last_micros: 1009 });
         assert_eq!(Scanner::new().scan(b"{\"type\":\"pong\"}"), None);
         assert_eq!(Scanner::new().scan(b"{\"text\":\"short"), None);
     }
@@ -207,6 +209,8 @@ mod tests {
     fn an_upgrade_is_told_from_a_refusal() {
         assert!(matches!(upgraded(b"HTTP/1.1 101 Sw"), Upgraded::NotYet));
         assert!(matches!(upgraded(b"HTTP/1.1 101 Switching\r\n\r\nrest"), Upgraded::Yes(n) if n == 26));
-        assert!(matches!(upgraded(b"HTTP/1.1 503 Busy\r\n\r\n"), Upgraded::No(l) if l == "HTTP/1.1 503 Busy"));
+        assert!(
+            matches!(upgraded(b"HTTP/1.1 503 Busy\r\n\r\n"), Upgraded::No(l) if l == "HTTP/1.1 503 Busy")
+        );
     }
 }

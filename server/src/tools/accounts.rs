@@ -175,7 +175,8 @@ pub(crate) async fn token(args: Token) -> anyhow::Result<()> {
                 }
             }
             let rule = |action: &str, topics: &Vec<String>| {
-                (!topics.is_empty()).then(|| json!({"effect": "allow", "actions": [action], "topics": topics}))
+                (!topics.is_empty())
+                    .then(|| json!({"effect": "allow", "actions": [action], "topics": topics}))
             };
             let rules: Vec<Value> =
                 [rule("publish", publish), rule("subscribe", subscribe)].into_iter().flatten().collect();

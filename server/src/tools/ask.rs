@@ -107,7 +107,9 @@ pub(crate) async fn run(args: Ask) -> anyhow::Result<()> {
     };
     match &args.question {
         Question::Sessions { user } => list(format!("/api/v1/sessions{}", of_user(user)), SESSIONS).await,
-        Question::Connections { user } => list(format!("/api/v1/connections{}", of_user(user)), SESSIONS).await,
+        Question::Connections { user } => {
+            list(format!("/api/v1/connections{}", of_user(user)), SESSIONS).await
+        }
         Question::Topics { filter } => {
             let columns: &[Column] = &[
                 ("TOPIC", "topic"),
@@ -170,7 +172,9 @@ pub(crate) async fn run(args: Ask) -> anyhow::Result<()> {
         Question::Config => print(&client, "/api/v1/config", true).await,
         Question::Me => print(&client, "/api/v1/me", args.json).await,
         Question::Kick { session } => {
-            client.json(Method::DELETE, &format!("/api/v1/sessions/{}", percent_encode(session)), None).await?;
+            client
+                .json(Method::DELETE, &format!("/api/v1/sessions/{}", percent_encode(session)), None)
+                .await?;
             Ok(())
         }
     }

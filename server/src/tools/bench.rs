@@ -140,7 +140,8 @@ fn common(args: &Bench) -> anyhow::Result<Common> {
     let address = addresses.iter().find(|a| a.is_ipv4()).or(addresses.first());
     let address = *address.context("this host has no address")?;
     let found = RunFile::read(&args.reach.data).filter(|_| address.ip().is_loopback());
-    let same_port = |run: &RunFile| run.doors.get("http").is_some_and(|a| a.iter().any(|a| a.port() == address.port()));
+    let same_port =
+        |run: &RunFile| run.doors.get("http").is_some_and(|a| a.iter().any(|a| a.port() == address.port()));
     Ok(Common {
         target: Target { address, path: "/v1/socket".into(), subprotocol: "yizhan.v1.json" },
         token: args.reach.token(),

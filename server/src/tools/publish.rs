@@ -96,7 +96,8 @@ fn content_type<'a>(args: &Publish, body: &[u8]) -> anyhow::Result<&'a str> {
 
 fn own_headers(args: &Publish) -> anyhow::Result<Vec<(String, String)>> {
     let split = |header: &String| {
-        let (name, value) = header.split_once('=').with_context(|| format!("'{header}' is not NAME=VALUE"))?;
+        let (name, value) =
+            header.split_once('=').with_context(|| format!("'{header}' is not NAME=VALUE"))?;
         Ok((name.to_owned(), value.to_owned()))
     };
     args.headers.iter().map(split).collect()

@@ -51,7 +51,8 @@ pub(crate) struct Subscribe {
 /// The server cannot be reached, refuses, or ends the stream.
 pub(crate) async fn run(args: Subscribe) -> anyhow::Result<()> {
     let client = args.reach.client()?;
-    let mut query: Vec<String> = args.filters.iter().map(|f| format!("filter={}", percent_encode(f))).collect();
+    let mut query: Vec<String> =
+        args.filters.iter().map(|f| format!("filter={}", percent_encode(f))).collect();
     query.extend(args.last.map(|n| format!("last={n}")));
     query.extend(args.seq.map(|seq| format!("seq={seq}")));
     query.extend(args.after.as_ref().map(|after| format!("after={}", percent_encode(after))));
@@ -204,7 +205,8 @@ fn body_of(record: &Value) -> Vec<u8> {
 /// A stranger's bytes must not steer the terminal: control characters are shown, not sent.
 fn printable(body: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(body);
-    let safe: String = text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
+    let safe: String =
+        text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
     safe.into_bytes()
 }
 

@@ -7,8 +7,10 @@ pub(crate) type Column = (&'static str, &'static str);
 
 /// Prints items as a table.
 pub(crate) fn print(items: &[Value], columns: &[Column]) {
-    let rows: Vec<Vec<String>> =
-        items.iter().map(|item| columns.iter().map(|(_, path)| show(find(item, path), path)).collect()).collect();
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|item| columns.iter().map(|(_, path)| show(find(item, path), path)).collect())
+        .collect();
     let width = |c: usize| {
         let cells = rows.iter().map(|row| row[c].chars().count());
         cells.chain([columns[c].0.len()]).max().unwrap_or(0)
@@ -36,9 +38,11 @@ fn show(value: &Value, path: &str) -> String {
         Value::Number(n) if path.ends_with("_at") || path.ends_with("since") => {
             n.as_u64().map_or_else(|| n.to_string(), show_time)
         }
-        Value::Array(list) => {
-            list.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect::<Vec<_>>().join(",")
-        }
+        Value::Array(list) => list
+            .iter()
+            .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(","),
         other => other.to_string(),
     }
 }
@@ -56,8 +60,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     // Years that begin in March have the leap day at their end; eras of 400 years are all alike.
     let z = days + 719_468;
     let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;

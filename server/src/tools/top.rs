@@ -8,9 +8,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use http::Method;
-use rustix::termios::{
-    LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr,
-};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -276,7 +274,10 @@ impl View {
             lines.push(format!("{name:<16} {:>13}  {line}", group_digits(now)));
         }
         lines.push(String::new());
-        lines.push(paint.dim(&format!("{:<16} {:>10} {:>10} {:>10} {:>10}", "latency", "p50", "p99", "max", "count")));
+        lines.push(
+            paint
+                .dim(&format!("{:<16} {:>10} {:>10} {:>10} {:>10}", "latency", "p50", "p99", "max", "count")),
+        );
         for part in ["wait", "commit", "fanout", "write"] {
             let of = &figures["latency"][part];
             let at = |key: &str| show_micros(of[key].as_u64().unwrap_or(0));
@@ -284,7 +285,12 @@ impl View {
                 self.samples.iter().map(|s| number(&s.figures["latency"][part], "p99")).collect();
             let line = paint.chart(&sparkline(&values, columns.saturating_sub(64).min(HISTORY_MAX)));
             let n = group_digits(number(of, "count"));
-            lines.push(format!("{part:<16} {:>10} {:>10} {:>10} {n:>10}  {line}", at("p50"), at("p99"), at("max")));
+            lines.push(format!(
+                "{part:<16} {:>10} {:>10} {:>10} {n:>10}  {line}",
+                at("p50"),
+                at("p99"),
+                at("max")
+            ));
         }
         lines.push(String::new());
         lines.push(paint.dim(&format!("{:>10} {:>10} {:>12}  topic", "/s", "listeners", "newest")));
@@ -402,7 +408,8 @@ mod tests {
         view.add(figures(2000, 1234));
         view.add_topics(&[json!({"topic": "a\u{1b}b", "listeners": 2, "kept": {"newest_seq": 5}})]);
         let picture = view.draw(80, 40, false);
-        for expected in ["messages out /s          1,224", "sse 1  ws 2", "up 1m 1s", "3.90ms", "a\u{fffd}b"] {
+        for expected in ["messages out /s          1,224", "sse 1  ws 2", "up 1m 1s", "3.90ms", "a\u{fffd}b"]
+        {
             assert!(picture.contains(expected), "{expected}\n{picture}");
         }
         for (columns, rows) in [(1, 1), (20, 5), (500, 200)] {
