@@ -4,6 +4,8 @@
 //! [`store`] (where it is kept), [`access`] (who may), [`link`] (what a door may ask and what it hears),
 //! [`hub`] (publish, append, fan out), then the inside: `directory`, `outbox`, `session`.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have clocks and tasks of their own"))]
+
 pub mod access;
 mod asleep;
 pub mod attend;

@@ -2,6 +2,8 @@
 //!
 //! The simulator owns every interleaving of whole steps; here steps themselves overlap.
 
+#![allow(clippy::disallowed_methods, reason = "tests have clocks and tasks of their own")]
+
 use std::{
     collections::BTreeMap,
     future::Future,

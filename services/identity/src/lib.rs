@@ -8,6 +8,8 @@
 //! [`identity`], which is the hub's [`Access`](yizhan_hub::Access), with `attempt` (passwords), and
 //! `manage`, what operators do.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have clocks and tasks of their own"))]
+
 mod accounts;
 mod attempt;
 mod audit;
@@ -15,6 +17,8 @@ pub mod brake;
 pub mod config;
 mod devices;
 pub mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod identity;
 pub mod jwt;
 mod manage;
