@@ -118,6 +118,7 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test begins at some moment")]
 mod tests {
     use super::*;
 

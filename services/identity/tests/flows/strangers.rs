@@ -123,3 +123,23 @@ fn unknown_keys_are_asked_for_at_most_once_a_minute() {
     assert!(world.identity.set_keys("{}").is_err(), "bad keys leave the good ones in force");
     assert_eq!(&*world.token(&token).unwrap().user, "zoe");
 }
+
+#[test]
+fn tools_on_this_machine_come_in_with_the_servers_own_token() {
+    let world = World::new("");
+    world.owner();
+    let old = world.identity.make_local_token();
+    let token = world.identity.make_local_token();
+    let from = |address: [u8; 4], text: &str| {
+        let peer = yizhan_hub::Peer { address: address.into(), door: "http", secure: false };
+        world.identity.admit(world.now, peer, Credentials::Token(text.into()), None).at_once()
+    };
+    let local = from([127, 0, 0, 1], token.reveal()).unwrap();
+    assert!(yizhan_identity::administers(&local) && &*local.user == "$local");
+    assert!(from([10, 0, 0, 1], token.reveal()).is_err(), "not from elsewhere");
+    assert!(from([127, 0, 0, 1], old.reveal()).is_err(), "not the one before");
+    assert!(world.identity.accounts(world.actor(&local), None, 10).at_once().is_ok());
+    let new = NewToken { name: "x".into(), expires_in: None, rules: None, user: None };
+    assert!(world.identity.create_token(world.actor(&local), &new).at_once().is_err(), "it is no account");
+    assert!(!world.store.dump().contains(token.reveal()));
+}
