@@ -74,7 +74,7 @@ impl FromStr for Cidr {
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| bad())?;
-        let bits = bits.unwrap_or(if address.is_ipv4() { 32 } else { 128 });
+        let bits = bits.unwrap_or_else(|| if address.is_ipv4() { 32 } else { 128 });
         Self::new(address, bits).ok_or_else(bad)
     }
 }

@@ -247,9 +247,12 @@ impl From<BodyError> for Response {
 /// An answer to a [`Request`].
 pub type Response = http::Response<Body>;
 
-/// What a response carries.
+/// What a response carries. It is boxed, so that a [`Response`] is a small error.
 #[derive(Default)]
-pub struct Body {
+pub struct Body(Option<Box<Inner>>);
+
+#[derive(Default)]
+struct Inner {
     content: Content,
     /// The connection is busy as long as this body is under way: it is only there to be dropped.
     _busy: Option<Busy>,
@@ -267,28 +270,38 @@ impl Body {
     /// Nothing.
     #[must_use]
     pub const fn empty() -> Self {
-        Self { content: Content::Empty, _busy: None }
+        Self(None)
     }
 
     /// These bytes.
     #[must_use]
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self { content: Content::Full(bytes.into()), _busy: None }
+        Self::of(Content::Full(bytes.into()))
     }
 
     /// What comes, as it comes: [`crate::EventBody`].
     pub fn stream(body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static) -> Self {
-        Self { content: Content::Stream(Box::pin(body)), _busy: None }
+        Self::of(Content::Stream(Box::pin(body)))
+    }
+
+    fn of(content: Content) -> Self {
+        Self(Some(Box::new(Inner { content, _busy: None })))
+    }
+
+    fn content(&self) -> &Content {
+        self.0.as_ref().map_or(&Content::Empty, |inner| &inner.content)
     }
 
     pub(crate) fn with_busy(self, busy: Busy) -> Self {
-        Self { _busy: Some(busy), ..self }
+        let mut inner = self.0.unwrap_or_default();
+        inner._busy = Some(busy);
+        Self(Some(inner))
     }
 }
 
 impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match &self.content {
+        f.write_str(match self.content() {
             Content::Empty => "Empty",
             Content::Full(_) => "Full",
             Content::Stream(_) => "Stream",
@@ -304,12 +317,12 @@ impl http_body::Body for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let this = self.get_mut();
-        match &mut this.content {
+        let Some(inner) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+        match &mut inner.content {
             Content::Empty => Poll::Ready(None),
             Content::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
-                this.content = Content::Empty;
+                inner.content = Content::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
             Content::Stream(body) => body.as_mut().poll_frame(cx),
@@ -317,7 +330,7 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
+        match self.content() {
             Content::Empty => true,
             Content::Full(bytes) => bytes.is_empty(),
             Content::Stream(body) => body.is_end_stream(),
@@ -325,7 +338,7 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
+        match self.content() {
             Content::Empty => SizeHint::with_exact(0),
             Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Stream(body) => body.size_hint(),

@@ -177,7 +177,7 @@ impl Line {
     /// Says goodbye to the client with `close`; the first goodbye stands.
     pub fn leave(&self, close: Close) {
         // A second goodbye changes nothing: the first is on its way.
-        let _ = self.close.set(Box::new(close));
+        drop(self.close.set(Box::new(close)));
         self.signal.fetch_max(LEAVE, Ordering::Release);
         self.waker.wake();
     }
@@ -321,7 +321,7 @@ impl Lines {
     /// Says goodbye to everyone, and to all who come from now on.
     pub(crate) fn leave_all(&self, close: &Close) {
         // A second drain says the same.
-        let _ = self.inner.leaving.set(close.clone());
+        drop(self.inner.leaving.set(close.clone()));
         for line in self.all() {
             line.leave(close.clone());
         }

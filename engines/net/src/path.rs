@@ -16,8 +16,8 @@ pub(crate) struct Paths<T> {
 }
 
 struct Node<T> {
-    literals: Vec<(&'static str, Node<T>)>,
-    one: Option<(&'static str, Box<Node<T>>)>,
+    literals: Vec<(&'static str, Self)>,
+    one: Option<(&'static str, Box<Self>)>,
     rest: Option<(&'static str, Vec<(Method, T)>)>,
     here: Vec<(Method, T)>,
 }
@@ -72,7 +72,8 @@ impl<T> Paths<T> {
     /// The path is malformed, or has this method already.
     pub(crate) fn add(&mut self, method: &Method, path: &'static str, target: T) -> Result<(), String> {
         let mut node = &mut self.root;
-        let mut segments = path.strip_prefix('/').ok_or(format!("'{path}' begins with no slash"))?.split('/');
+        let mut segments =
+            path.strip_prefix('/').ok_or_else(|| format!("'{path}' begins with no slash"))?.split('/');
         let methods = loop {
             let Some(segment) = segments.next() else { break &mut node.here };
             let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));

@@ -1,7 +1,5 @@
 //! Responses that every door gives alike.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 
@@ -33,10 +31,9 @@ pub fn error(status: StatusCode, reason: &str) -> Response {
         _ => "never",
     };
     let mut body = String::with_capacity(64 + reason.len());
-    // Writing to a string cannot fail.
-    let _ = write!(body, r#"{{"type":"error","status":{},"reason":"#, status.as_u16());
+    body.push_str(&format!(r#"{{"type":"error","status":{},"reason":"#, status.as_u16()));
     write_json_text(&mut body, reason);
-    let _ = write!(body, r#","again":"{again}"}}"#);
+    body.push_str(&format!(r#","again":"{again}"}}"#));
     json(status, body)
 }
 
@@ -57,10 +54,7 @@ fn write_json_text(to: &mut String, text: &str) {
                 to.push('\\');
                 to.push(c);
             }
-            c if c < ' ' => {
-                // Writing to a string cannot fail.
-                let _ = write!(to, "\\u{:04x}", u32::from(c));
-            }
+            c if c < ' ' => to.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => to.push(c),
         }
     }

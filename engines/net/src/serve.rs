@@ -181,7 +181,7 @@ async fn linger(mut stream: Stream) {
         }
     });
     // Whether the client ended or the time did, the stream is dropped now.
-    let _ = unless_signalled(&line, wait).await;
+    let _ended = unless_signalled(&line, wait).await;
 }
 
 async fn serve_h2(stream: Stream, port: Arc<Port>) {
@@ -439,13 +439,13 @@ impl Service {
     ) -> Response {
         let accepted = if request.headers().contains_key(ORIGIN) && !good_origin {
             let reason = "pages of this origin may not connect: ask the operator to add it to http.origins";
-            Err(reply::error(StatusCode::FORBIDDEN, reason))
+            Err(Box::new(reply::error(StatusCode::FORBIDDEN, reason)))
         } else {
             handshake::accept(&request, subprotocols, self.port.config.deflate.on)
         };
         let joined = accepted.and_then(|accepted| {
             let upgrade = Upgrade { request: &request, subprotocol: accepted.subprotocol };
-            let run = join(&upgrade, &accepted, &self.port.settings).map_err(|response| *response)?;
+            let run = join(&upgrade, &accepted, &self.port.settings)?;
             Ok((accepted.response, run))
         });
         let (response, run) = match joined {
@@ -453,7 +453,7 @@ impl Service {
             Err(response) => {
                 self.line.shell().meters.handshakes_failed.one();
                 debug!(peer = %self.line.peer().address, status = response.status().as_u16(), "a WebSocket handshake failed");
-                return response;
+                return *response;
             }
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -428,13 +428,13 @@ impl Open {
         }
         self.lines.leave_all(&Close::GOING_AWAY);
         // Late ones are cut below.
-        let _ = tokio::time::timeout(within, self.lines.none_left()).await;
+        drop(tokio::time::timeout(within, self.lines.none_left()).await);
         let cut = self.lines.count();
         if cut > 0 {
             warn!(connections = cut, "cut: they did not end within the drain time");
             self.lines.cut_all();
             // What is still there then is dropped with the runtime.
-            let _ = tokio::time::timeout(CUT_MAX, self.lines.none_left()).await;
+            drop(tokio::time::timeout(CUT_MAX, self.lines.none_left()).await);
         }
         for task in &self.works {
             task.abort();

@@ -301,7 +301,7 @@ impl Client {
             if let Some(said) = self.next_ready()? {
                 if matches!(said, Said::Close(..)) {
                     // The server may be gone already.
-                    let _ = self.flush().await;
+                    drop(self.flush().await);
                 }
                 return Ok(said);
             }
@@ -375,9 +375,10 @@ impl Masks {
 
     fn next(&mut self) -> [u8; 4] {
         if self.at == self.pool.len() {
-            // Without the system's randomness the old keys are used again: they hide nothing from the
-            // two ends anyway.
-            let _ = self.random.fill(&mut self.pool);
+            if self.random.fill(&mut self.pool).is_err() {
+                // The old keys are used again: they hide nothing from the two ends anyway.
+                self.pool.rotate_left(1);
+            }
             self.at = 0;
         }
         self.at += 4;

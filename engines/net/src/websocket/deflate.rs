@@ -5,7 +5,6 @@
 
 use std::{
     cell::RefCell,
-    fmt::Write as _,
     time::{Duration, Instant},
 };
 
@@ -41,8 +40,7 @@ impl Agreed {
         let mut text =
             "permessage-deflate; server_no_context_takeover; client_no_context_takeover".to_owned();
         if self.named {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "; server_max_window_bits={}", self.window_bits);
+            text.push_str(&format!("; server_max_window_bits={}", self.window_bits));
         }
         text
     }

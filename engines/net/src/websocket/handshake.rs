@@ -41,32 +41,31 @@ pub(crate) fn accept(
     request: &Request,
     subprotocols: &[Subprotocol],
     deflate: bool,
-) -> Result<Accepted, Response> {
+) -> Result<Accepted, Box<Response>> {
     if !is_asked(request) {
         let mut response =
             reply::error(StatusCode::UPGRADE_REQUIRED, "this address speaks WebSocket: ask for an upgrade");
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-        return Err(response);
+        return Err(Box::new(response));
     }
     if request.header("sec-websocket-version") != Some("13") {
         let mut response =
             reply::error(StatusCode::UPGRADE_REQUIRED, "version 13 of WebSocket is spoken here (RFC 6455)");
         response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        return Err(response);
+        return Err(Box::new(response));
     }
     let mut response = Response::new(Body::empty());
     if request.version() == Version::HTTP_2 {
         if request.protocol() != Some("websocket") {
-            return Err(reply::error(StatusCode::NOT_IMPLEMENTED, "CONNECT is for WebSocket (RFC 8441)"));
+            let reason = "CONNECT is for WebSocket (RFC 8441)";
+            return Err(Box::new(reply::error(StatusCode::NOT_IMPLEMENTED, reason)));
         }
     } else {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let key = request.header("sec-websocket-key").unwrap_or_default();
         if request.method() != Method::GET || BASE64.decode(key).map_or(0, |key| key.len()) != 16 {
-            return Err(reply::error(
-                StatusCode::BAD_REQUEST,
-                "a WebSocket handshake is a GET with a key of 16 bytes (RFC 6455, 4.1)",
-            ));
+            let reason = "a WebSocket handshake is a GET with a key of 16 bytes (RFC 6455, 4.1)";
+            return Err(Box::new(reply::error(StatusCode::BAD_REQUEST, reason)));
         }
         put(response.headers_mut(), SEC_WEBSOCKET_ACCEPT, &accept_key(key));
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -86,7 +85,7 @@ fn choose(
     request: &Request,
     subprotocols: &[Subprotocol],
     response: &mut Response,
-) -> Result<Subprotocol, Response> {
+) -> Result<Subprotocol, Box<Response>> {
     if !request.headers().contains_key(SEC_WEBSOCKET_PROTOCOL) {
         return Ok(subprotocols[0]);
     }
@@ -95,7 +94,7 @@ fn choose(
     let Some(found) = found else {
         let names: Vec<_> = subprotocols.iter().map(|known| known.name).collect();
         let reason = format!("none of these subprotocols is spoken here: ask for {}", names.join(" or "));
-        return Err(reply::error(StatusCode::BAD_REQUEST, &reason));
+        return Err(Box::new(reply::error(StatusCode::BAD_REQUEST, &reason)));
     };
     put(response.headers_mut(), SEC_WEBSOCKET_PROTOCOL, found.name);
     Ok(*found)

@@ -6,7 +6,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use yizhan_net::{Limits, Listen, Site, SiteError, SystemClock};
 use yizhan_talk::Close;
 
-use crate::support::{Desk, anywhere, lined_site, lined_websocket, read_all, read_line, until};
+use crate::support::{Desk, anywhere, lined_site, read_all, read_line, until};
 
 fn nobody_exempt() -> Limits {
     Limits { exempt: Vec::new(), ..Limits::default() }
@@ -45,7 +45,7 @@ async fn one_address_opens_so_many_a_second() {
     let open = site.start().unwrap();
     let address = open.bound()["lined"][0];
     for _ in 0..20 {
-        let _ = TcpStream::connect(address).await;
+        drop(TcpStream::connect(address).await);
     }
     until("some are refused", || meters.refused_rate.value() > 0).await;
 }
@@ -215,7 +215,6 @@ async fn tasks_end_with_the_site() {
         }
     }
     let (mut site, desk) = lined_site(Limits::default(), &Listen::at(anywhere()));
-    let _ = lined_websocket(&mut site);
     let held = Dropped(desk.clone());
     site.task("for ever", async move {
         let _held = held;

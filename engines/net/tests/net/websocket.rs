@@ -236,7 +236,8 @@ async fn who_stops_reading_is_closed_and_costs_the_others_nothing() {
         stalled.put(Kind::Text, format!("say {large}").as_bytes());
     }
     // It sends and does not read; the server stops reading it, and then lets it go.
-    let _ = tokio::time::timeout(Duration::from_secs(30), stalled.flush()).await.expect("it is let go");
+    let flushed = tokio::time::timeout(Duration::from_secs(30), stalled.flush()).await;
+    drop(flushed.expect("it is let go"));
     let mut other = connect(&web.url(), &Options::default()).await.unwrap();
     other.send_text("say well").await.unwrap();
     assert_eq!(hears(&mut other).await, "well");
