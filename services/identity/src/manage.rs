@@ -159,14 +159,18 @@ impl Identity {
         // All that may be wrong with the request is looked at before the link is used up.
         let owner = login.user.as_deref().unwrap_or(FIRST_OWNER);
         check_user(owner)?;
+        if let Some(password) = &login.password {
+            password::check(password.reveal())?;
+        }
+        let link = |kind| matches!(kind, TicketKind::Link | TicketKind::Owner);
+        // Strangers must not make the server hash passwords.
+        if !self.0.tickets.is_good(now.wall, login.ticket.reveal(), link).await? {
+            return Err(Refused::NotAdmitted.into());
+        }
         let hash = match &login.password {
-            Some(password) => {
-                password::check(password.reveal())?;
-                Some(self.hash(password.reveal()).await?)
-            }
+            Some(password) => Some(self.hash(password.reveal()).await?),
             None => None,
         };
-        let link = |kind| matches!(kind, TicketKind::Link | TicketKind::Owner);
         let taken = self.0.tickets.take(now.wall, login.ticket.reveal(), link).await?;
         let ticket = taken.ok_or(Refused::NotAdmitted)?;
         let device = login.device.as_deref();

@@ -96,6 +96,18 @@ impl Tickets {
         Ok(Some(text.into()))
     }
 
+    /// Whether a ticket could be taken now. Costs nothing but a look, so that what is dear can come
+    /// between this and [`take`](Self::take).
+    pub(crate) async fn is_good(
+        &self,
+        now: Timestamp,
+        text: &str,
+        fits: impl Fn(TicketKind) -> bool,
+    ) -> Result<bool, StoreError> {
+        let found = self.find(text).await?;
+        Ok(found.is_some_and(|(_, ticket, _)| fits(ticket.kind) && ticket.good_until > now.as_millis()))
+    }
+
     /// Takes a ticket, if it is of a kind that `fits`: of several who try, one gets it.
     pub(crate) async fn take(
         &self,
@@ -103,11 +115,7 @@ impl Tickets {
         text: &str,
         fits: impl Fn(TicketKind) -> bool,
     ) -> Result<Option<Ticket>, StoreError> {
-        if text.len() != random::SECRET_CHARS {
-            return Ok(None);
-        }
-        let key = random::fingerprint(text);
-        let Some((ticket, version)) = self.rows.find(key.as_bytes()).await? else { return Ok(None) };
+        let Some((key, ticket, version)) = self.find(text).await? else { return Ok(None) };
         if !fits(ticket.kind) {
             return Ok(None);
         }
@@ -116,6 +124,15 @@ impl Tickets {
             Err(error) => Err(error),
             Ok(()) => Ok(Some(ticket).filter(|t| t.good_until > now.as_millis())),
         }
+    }
+
+    /// A ticket, its key and its version.
+    async fn find(&self, text: &str) -> Result<Option<(String, Ticket, u64)>, StoreError> {
+        if text.len() != random::SECRET_CHARS {
+            return Ok(None);
+        }
+        let key = random::fingerprint(text);
+        Ok(self.rows.find(key.as_bytes()).await?.map(|(ticket, version)| (key, ticket, version)))
     }
 
     /// Clears away what has expired.
