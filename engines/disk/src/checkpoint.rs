@@ -113,7 +113,8 @@ impl Lane {
             w.leb128(entries.len() as u64);
             if entries.is_empty() {
                 // Read in the same moment, or later, than all topics: what is missing is read again.
-                write_window(&mut w, &index);
+                drop(index);
+                write_ids(&mut w, &self.ids.lock().of_lane(self.place().lane));
                 return bytes;
             }
             for entry in entries {
@@ -172,9 +173,9 @@ fn write_entry(w: &mut Writer<'_, Vec<u8>>, entry: &Entry) {
     }
 }
 
-fn write_window(w: &mut Writer<'_, Vec<u8>>, index: &Index) {
-    w.leb128(index.window.entries().count() as u64);
-    for (id, seen) in index.window.entries() {
+fn write_ids(w: &mut Writer<'_, Vec<u8>>, ids: &[(MessageId, Seen)]) {
+    w.leb128(ids.len() as u64);
+    for (id, seen) in ids {
         w.u128_le(id.0);
         w.leb128(seen.place);
         w.leb128(seen.seq);
@@ -182,16 +183,24 @@ fn write_window(w: &mut Writer<'_, Vec<u8>>, index: &Index) {
     }
 }
 
-/// Reads a checkpoint into an empty index.
+/// What a checkpoint holds.
+#[derive(Default)]
+pub(crate) struct Content {
+    pub(crate) summary: Summary,
+    pub(crate) index: Index,
+    pub(crate) ids: Vec<(MessageId, Seen)>,
+}
+
+/// Reads the checkpoint of a lane.
 ///
 /// # Errors
 /// Why it cannot be used, in words.
-pub(crate) fn load(files: &dyn Files, path: &Path, index: &mut Index) -> Result<Summary, String> {
+pub(crate) fn load(files: &dyn Files, path: &Path, lane: u16) -> Result<Content, String> {
     let bytes = files::read_whole(files, path, CHECKPOINT_BYTES_MAX).map_err(|error| error.to_string())?;
-    read(&bytes, index).map_err(str::to_owned)
+    read(&bytes, lane).map_err(str::to_owned)
 }
 
-fn read(bytes: &[u8], index: &mut Index) -> Result<Summary, &'static str> {
+fn read(bytes: &[u8], lane: u16) -> Result<Content, &'static str> {
     let (content, crc) = bytes.split_last_chunk::<4>().ok_or("it is cut")?;
     if crc32c::crc32c(content) != u32::from_le_bytes(*crc) {
         return Err("its checksum is wrong");
@@ -200,7 +209,7 @@ fn read(bytes: &[u8], index: &mut Index) -> Result<Summary, &'static str> {
     if r.array() != Ok(MAGIC) {
         return Err("it is of another version");
     }
-    read_content(&mut r, index).map_err(|_| "its content cannot be read")
+    read_content(&mut r, lane).map_err(|_| "its content cannot be read")
 }
 
 /// Something in a checkpoint is not what it should be.
@@ -212,7 +221,8 @@ impl From<ReadError> for Malformed {
     }
 }
 
-fn read_content(r: &mut Reader<'_>, index: &mut Index) -> Result<Summary, Malformed> {
+fn read_content(r: &mut Reader<'_>, lane: u16) -> Result<Content, Malformed> {
+    let (mut index, mut ids) = (Index::default(), vec![]);
     let mut summary = Summary {
         end: r.u64_le()?,
         newest: r.u64_le()?,
@@ -237,15 +247,15 @@ fn read_content(r: &mut Reader<'_>, index: &mut Index) -> Result<Summary, Malfor
             break;
         }
         for _ in 0..count {
-            read_entry(r, index)?;
+            read_entry(r, &mut index)?;
         }
     }
     for _ in 0..r.leb128()? {
         let id = MessageId(r.u128_le()?);
-        index.window.push(id, Seen { place: r.leb128()?, seq: r.leb128()?, at: Timestamp(r.leb128()?) });
+        ids.push((id, Seen { lane, place: r.leb128()?, seq: r.leb128()?, at: Timestamp(r.leb128()?) }));
     }
     r.end()?;
-    Ok(summary)
+    Ok(Content { summary, index, ids })
 }
 
 fn read_entry(r: &mut Reader<'_>, index: &mut Index) -> Result<(), Malformed> {

@@ -26,6 +26,7 @@ use yizhan_talk::{Clock, Timestamp};
 use crate::{
     codec::LanePlace,
     config::Config,
+    dedup::Ids,
     files::{self, Files, SystemFiles},
     journal::{DiskJournal, Readers},
     lane::{Lane, Surroundings},
@@ -298,13 +299,12 @@ impl Disk {
         registered: &Registered,
         folder: &Path,
     ) -> Result<Vec<Arc<Lane>>, StoreError> {
-        let mut dedup = space.dedup;
-        dedup.ids_max = dedup.ids_max.div_ceil(usize::from(registered.lanes));
+        let ids = Arc::new(Mutex::new(Ids::new(space.dedup)));
         let mut lanes = vec![];
         for lane in 0..registered.lanes {
             let place = LanePlace { space: registered.id, lane, epoch: registered.epoch };
             let around = self.around.clone();
-            let (opened, mut report) = recover::open(place, &folder.join(lane.to_string()), dedup, around)?;
+            let (opened, mut report) = recover::open(place, &folder.join(lane.to_string()), &ids, around)?;
             report.space.clone_from(&space.name);
             let took = report.took.as_millis();
             let (records, dropped) = (report.records_read, report.dropped_bytes);

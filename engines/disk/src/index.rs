@@ -3,16 +3,11 @@
 use std::{collections::BTreeSet, ops::Bound, sync::Arc};
 
 use rustc_hash::FxHashMap;
-use yizhan_hub::{
-    message::MessageId,
-    space::Dedup,
-    topic::{Filter, Topic},
-};
+use yizhan_hub::topic::{Filter, Topic};
 
 use crate::{
     chain::Chain,
     codec::{Links, Place},
-    dedup::{Seen, Window},
 };
 
 /// A topic's number in its lane's index; never given to another one.
@@ -29,25 +24,15 @@ pub(crate) struct Entry {
     oldest: (u64, u64),
 }
 
-/// A lane's topics, their states, and the ids seen lately. Only what is safe on disk is in here.
-#[derive(Debug)]
+/// A lane's topics and their states. Only what is safe on disk is in here.
+#[derive(Debug, Default)]
 pub(crate) struct Index {
     entries: Vec<Entry>,
     by_name: FxHashMap<Topic, TopicId>,
     names: BTreeSet<Topic>,
-    pub(crate) window: Window,
 }
 
 impl Index {
-    pub(crate) fn new(dedup: Dedup) -> Self {
-        Self {
-            entries: vec![],
-            by_name: FxHashMap::default(),
-            names: BTreeSet::new(),
-            window: Window::new(dedup),
-        }
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -94,11 +79,7 @@ impl Index {
         topic: TopicId,
         links: &Links,
         key: Option<(&str, IsTombstone)>,
-        id: Option<MessageId>,
     ) -> Option<Place> {
-        if let Some(id) = id {
-            self.window.push(id, Seen { place: links.place, seq: links.seq, at: links.at });
-        }
         let entry = self.entries.get_mut(topic as usize)?;
         entry.chain.push(links);
         let (key, tombstone) = key?;
@@ -242,7 +223,7 @@ mod tests {
 
     #[test]
     fn topics_match_in_the_order_of_names() {
-        let mut index = Index::new(Dedup::default());
+        let mut index = Index::default();
         for name in ["b", "a/x", "a", "a/y/z", "ab", "$SYS/a", "a-b", "a/"] {
             index.make(&Topic::new(name).unwrap());
         }

@@ -14,7 +14,6 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 use yizhan_hub::{
     message::Message,
-    space::Dedup,
     store::{Appended, StoreError, Tail},
 };
 use yizhan_talk::Timestamp;
@@ -22,6 +21,7 @@ use yizhan_talk::Timestamp;
 use crate::{
     codec::{LanePlace, Place},
     config::Config,
+    dedup::{Ids, Known, Seen},
     files::{File, Files},
     index::Index,
     log::Log,
@@ -58,6 +58,8 @@ pub(crate) struct Lane {
     pub(crate) index: RwLock<Index>,
     pub(crate) recent: Recent,
     pub(crate) queue: Queue,
+    /// Shared by all lanes of the space.
+    pub(crate) ids: Arc<Mutex<Ids>>,
     pub(crate) around: Surroundings,
     pub(crate) tail: OnceLock<Arc<dyn Tail>>,
     pub(crate) shape: Mutex<Shape>,
@@ -110,7 +112,7 @@ impl Wishes {
 }
 
 impl Lane {
-    pub(crate) fn new(place: LanePlace, folder: &Path, dedup: Dedup, around: Surroundings) -> Self {
+    pub(crate) fn new(place: LanePlace, folder: &Path, ids: Arc<Mutex<Ids>>, around: Surroundings) -> Self {
         let config = around.config.clone();
         let shape = Shape {
             bytes_max: config.segment_bytes,
@@ -119,9 +121,10 @@ impl Lane {
         };
         Self {
             log: Log::new(around.files.clone(), folder, place, config.open_files_max),
-            index: RwLock::new(Index::new(dedup)),
+            index: RwLock::default(),
             recent: Recent::new(config.cache_bytes),
             queue: Queue::default(),
+            ids,
             around,
             tail: OnceLock::new(),
             shape: Mutex::new(shape),
@@ -147,20 +150,56 @@ impl Lane {
         at: Timestamp,
         message: Message,
     ) -> BoxFuture<'static, Result<Appended, StoreError>> {
+        let meters = &self.around.meters;
+        let queued = match message.id {
+            None => self.queue(at, message),
+            Some(id) => {
+                // Held until the message is in line, so that a repeated one comes behind it.
+                let mut ids = self.ids.lock();
+                match ids.begin(id, at) {
+                    Known::New => self.queue(at, message).inspect_err(|error| ids.refuse(id, error)),
+                    Known::Safe(seen) => {
+                        meters.duplicates.one();
+                        return std::future::ready(Ok(self.appended(&seen, true))).boxed();
+                    }
+                    Known::UnderWay(result) => {
+                        meters.duplicates.one();
+                        Ok(result)
+                    }
+                    Known::Busy => Err(StoreError::Busy),
+                }
+            }
+        };
+        match queued {
+            Ok(result) => async move { result.await.unwrap_or(Err(StoreError::Closed)) }.boxed(),
+            Err(refused) => {
+                if refused == StoreError::Busy {
+                    meters.busy.one();
+                }
+                std::future::ready(Err(refused)).boxed()
+            }
+        }
+    }
+
+    fn queue(
+        &self,
+        at: Timestamp,
+        message: Message,
+    ) -> Result<oneshot::Receiver<Result<Appended, StoreError>>, StoreError> {
+        if let Some(failed) = self.failed.get() {
+            return Err(failed.clone());
+        }
         let (answer, result) = oneshot::channel();
         let pending = Pending { at, message, answer, since: Instant::now() };
         let config = &self.around.config;
-        let queued = match self.failed.get() {
-            Some(failed) => Err(failed.clone()),
-            None => self.queue.push(pending, config.queue_messages_max, config.queue_bytes_max),
-        };
-        if let Err(refused) = queued {
-            if refused == StoreError::Busy {
-                self.around.meters.busy.one();
-            }
-            return std::future::ready(Err(refused)).boxed();
-        }
-        async move { result.await.unwrap_or(Err(StoreError::Closed)) }.boxed()
+        self.queue.push(pending, config.queue_messages_max, config.queue_bytes_max)?;
+        Ok(result)
+    }
+
+    /// What is answered to whoever appended this.
+    pub(crate) fn appended(&self, seen: &Seen, duplicate: bool) -> Appended {
+        let position = LanePlace { lane: seen.lane, ..*self.place() }.position(seen.place);
+        Appended { position, seq: seen.seq, at: seen.at, duplicate }
     }
 
     /// Remembers that a key's row on the shelf may be out of date: its newest record is in the log now.

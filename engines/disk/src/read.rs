@@ -93,6 +93,10 @@ impl Lane {
     /// Reads from memory; `None` where the files must be asked.
     pub(crate) fn read_recent(&self, after: Place, filter: &Filter, size: PageSize) -> Option<Page> {
         let end = self.log.newest();
+        // What retention took is gone, though it may still be in memory.
+        if after < self.deleted.load(Relaxed) {
+            return None;
+        }
         let (mut gathered, mut through) = (Gathered::new(size), after);
         'page: while through < end {
             let piece = self.recent.behind(through, RECENT_AT_ONCE)?;

@@ -7,18 +7,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use yizhan_hub::{space::Dedup, store::StoreError, topic::Topic};
+use parking_lot::Mutex;
+use yizhan_hub::{message::MessageId, store::StoreError, topic::Topic};
 
 use crate::{
-    checkpoint::{self, Summary},
+    checkpoint::{self, Content, Summary},
     codec::{Frame, LanePlace},
-    index::{Index, IsTombstone},
+    dedup::{Ids, Seen},
+    index::IsTombstone,
     lane::{Lane, Surroundings},
     log::Unread,
     segment::{self, HEADER_BYTES, Holds, Scan, Segment, Step},
     shelf::{self, Dormant},
     writer,
 };
+
+/// Ids gathered before they are sorted into the space's window.
+const IDS_AT_ONCE: usize = 1 << 20;
 
 /// What was found when a lane was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,18 +56,19 @@ impl LaneRecovery {
 pub(crate) fn open(
     place: LanePlace,
     folder: &Path,
-    dedup: Dedup,
+    ids: &Arc<Mutex<Ids>>,
     around: Surroundings,
 ) -> Result<(Arc<Lane>, LaneRecovery), StoreError> {
     let began = Instant::now();
-    let lane = Lane::new(place, folder, dedup, around);
-    let mut opening =
-        Opening { lane: &lane, dedup, report: LaneRecovery { lane: place.lane, ..LaneRecovery::default() } };
+    let lane = Lane::new(place, folder, ids.clone(), around);
+    let report = LaneRecovery { lane: place.lane, ..LaneRecovery::default() };
+    let mut opening = Opening { lane: &lane, ids: vec![], report };
     opening.open().map_err(|error| match error {
         Failure::Store(error) => error,
         Failure::Io(error) => StoreError::Failed(format!("{} cannot be opened: {error}", folder.display())),
     })?;
-    let mut report = opening.report;
+    let Opening { ids: seen, mut report, .. } = opening;
+    ids.lock().remember(seen);
     report.took = began.elapsed();
     lane.recent.begin(lane.log.newest());
     Ok((Arc::new(lane), report))
@@ -93,7 +99,8 @@ impl From<Unread> for Failure {
 
 struct Opening<'a> {
     lane: &'a Lane,
-    dedup: Dedup,
+    /// Ids seen, oldest first; those at the front may be older than anybody wants.
+    ids: Vec<(MessageId, Seen)>,
     report: LaneRecovery,
 }
 
@@ -173,10 +180,10 @@ impl Opening<'_> {
         ends.sort_unstable_by(|a, b| b.cmp(a));
         for end in ends {
             let path = log.folder.join(checkpoint::file_name(end));
-            let mut index = Index::new(self.dedup);
-            match checkpoint::load(&*log.files, &path, &mut index) {
-                Ok(summary) => {
+            match checkpoint::load(&*log.files, &path, log.lane.lane) {
+                Ok(Content { summary, index, ids }) => {
                     *self.lane.index.write() = index;
+                    self.ids = ids;
                     self.lane.checkpointed.store(summary.end, Relaxed);
                     return Ok(summary);
                 }
@@ -323,7 +330,18 @@ impl Opening<'_> {
                 Err(_) => return,
             },
         };
-        index.take(topic, &frame.links, key.map(|key| (key, IsTombstone::of(body_len))), id);
+        index.take(topic, &frame.links, key.map(|key| (key, IsTombstone::of(body_len))));
+        if let Some(id) = id {
+            let links = &frame.links;
+            self.ids.push((
+                id,
+                Seen { lane: lane.place().lane, place: links.place, seq: links.seq, at: links.at },
+            ));
+            // A long log is read with bounded memory; what is too much for one lane is too much for all.
+            if self.ids.len() >= IDS_AT_ONCE {
+                lane.ids.lock().remember(std::mem::take(&mut self.ids));
+            }
+        }
         if let Some(key) = key
             && lane.has_shelved()
             && let Some(entry) = index.entry(topic)

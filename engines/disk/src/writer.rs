@@ -10,7 +10,7 @@ use std::{
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 use yizhan_hub::{
-    message::{MessageId, Record},
+    message::Record,
     store::{Appended, StoreError},
     topic::Topic,
 };
@@ -64,7 +64,6 @@ struct Group {
     /// The topics' chains with this group's records in.
     chains: FxHashMap<Topic, Chain>,
     new_topics: usize,
-    ids: FxHashMap<MessageId, Seen>,
 }
 
 impl Group {
@@ -77,7 +76,6 @@ impl Group {
         self.frames.clear();
         self.chains.clear();
         self.new_topics = 0;
-        self.ids.clear();
     }
 }
 
@@ -159,6 +157,9 @@ impl Writer {
         if error == StoreError::Full {
             self.lane.around.meters.full.one();
         }
+        if let Some(id) = pending.message.id {
+            self.lane.ids.lock().refuse(id, &error);
+        }
         let _ = pending.answer.send(Err(error));
     }
 
@@ -194,19 +195,6 @@ impl Writer {
     fn take(&mut self, pending: Pending) -> Result<(), NotTaken> {
         let index = self.lane.index.read();
         let message = &pending.message;
-        if let Some(id) = message.id {
-            if let Some(seen) = index.window.find(id, pending.at) {
-                self.lane.around.meters.duplicates.one();
-                let _ = pending.answer.send(Ok(self.appended(&seen, true)));
-                return Ok(());
-            }
-            // The first one is in this group: both are safe at the same moment.
-            if let Some(seen) = self.group.ids.get(&id) {
-                self.lane.around.meters.duplicates.one();
-                self.group.answers.push((pending.answer, self.appended(seen, true)));
-                return Ok(());
-            }
-        }
         let known = self.group.chains.get(&message.topic);
         let committed =
             if known.is_none() { index.topic(message.topic.as_str()).map(|e| &e.chain) } else { None };
@@ -242,19 +230,12 @@ impl Writer {
             }
         }
         drop(index);
-        let seen = Seen { place, seq: links.seq, at: links.at };
-        if let Some(id) = message.id {
-            self.group.ids.insert(id, seen);
-        }
-        self.group.answers.push((pending.answer, self.appended(&seen, false)));
+        let seen = Seen { lane: self.lane.place().lane, place, seq: links.seq, at: links.at };
+        self.group.answers.push((pending.answer, self.lane.appended(&seen, false)));
         let position = self.lane.place().position(place);
         let record = Arc::new(Record::new(Some(position), links.seq, links.at, pending.message));
         self.group.kept.push(Kept { links, record });
         Ok(())
-    }
-
-    fn appended(&self, seen: &Seen, duplicate: bool) -> Appended {
-        Appended { position: self.lane.place().position(seen.place), seq: seen.seq, at: seen.at, duplicate }
     }
 
     /// Writes the group, syncs, takes it into the index and hands over what is to be told. On failure all
@@ -265,11 +246,16 @@ impl Writer {
         }
         let began = Instant::now();
         let written = self.write();
-        let answers = std::mem::take(&mut self.group.answers);
+        let mut answers = std::mem::take(&mut self.group.answers);
         let kept = std::mem::take(&mut self.group.kept);
         if let Err(error) = written {
             let full = if error == StoreError::Full { answers.len() as u64 } else { 0 };
             self.lane.around.meters.full.add(full);
+            let mut ids = self.lane.ids.lock();
+            for id in kept.iter().filter_map(|kept| kept.record.message.id) {
+                ids.refuse(id, &error);
+            }
+            drop(ids);
             for (answer, _) in answers {
                 let _ = answer.send(Err(error.clone()));
             }
@@ -283,7 +269,7 @@ impl Writer {
         meters.records.add(kept.len() as u64);
         meters.bytes.add(self.group.frames.len() as u64);
         let records = kept.iter().map(|kept| kept.record.clone()).collect();
-        self.take_in(kept);
+        self.take_in(kept, &mut answers);
         let end = self.group.end();
         self.group.clear(end);
         tell(Told { answers, records });
@@ -295,7 +281,7 @@ impl Writer {
 
     /// Makes the group visible to readers: it is safe. The end comes last, so that whoever sees it sees
     /// everything up to it.
-    fn take_in(&self, kept: Vec<Kept>) {
+    fn take_in(&self, kept: Vec<Kept>, answers: &mut Vec<Answer>) {
         let lane = &self.lane;
         let mut holds = self.segment.holds();
         for (i, Kept { links, .. }) in kept.iter().enumerate() {
@@ -308,12 +294,20 @@ impl Writer {
             let message = &record.message;
             let topic = index.make(&message.topic);
             let key = message.key.as_deref().map(|key| (key, IsTombstone::of(message.body.len())));
-            let before = index.take(topic, links, key, message.id);
+            let before = index.take(topic, links, key);
             if let Some((key, _)) = key {
                 lane.outdate(&message.topic, key, before);
             }
         }
         drop(index);
+        let mut ids = lane.ids.lock();
+        for Kept { links, record } in &kept {
+            let Some(id) = record.message.id else { continue };
+            let seen = Seen { lane: lane.place().lane, place: links.place, seq: links.seq, at: links.at };
+            let waiting = ids.settle(id, seen).into_iter();
+            answers.extend(waiting.map(|answer| (answer, lane.appended(&seen, true))));
+        }
+        drop(ids);
         lane.recent.push(kept.into_iter());
         lane.log.set_end(self.group.end(), holds.newest);
     }
