@@ -56,6 +56,22 @@ describe('the console', { skip }, () => {
   /** Waits until a text stands in the room, confirmed by the server. */
   const stands = (at, text) => at.locator('.message:not(.waiting):not(.failed) .text', { hasText: text }).first().waitFor();
 
+  /** A step of one story: where one fails, those after it have nothing to stand on. */
+  let broken = '';
+  function step(name, run) {
+    it(name, async (test) => {
+      if (broken) return test.skip(`after “${broken}”`);
+      try {
+        await run();
+      } catch (error) {
+        broken = name;
+        for (const [who, at] of Object.entries({ owner, bob })) await at?.screenshot({ path: join(shots, `failed-${who}.png`) }).catch(() => undefined);
+        console.log(`screenshots: ${shots}`);
+        throw error;
+      }
+    });
+  }
+
   before(async () => {
     await server.start();
     await road.build(server.port);
@@ -68,7 +84,7 @@ describe('the console', { skip }, () => {
     await server.end();
   });
 
-  it('signs the owner in by the link that the server printed, and forgets the link', async () => {
+  step('signs the owner in by the link that the server printed, and forgets the link', async () => {
     owner = await page(server.origin, `/${await server.link()}`);
     await owner.locator('y-shell').waitFor();
     assert.ok(!owner.url().includes('link='), owner.url());
@@ -78,7 +94,7 @@ describe('the console', { skip }, () => {
     await owner.screenshot({ path: join(shots, 'overview.png') });
   });
 
-  it('lets in who was invited', async () => {
+  step('lets in who was invited', async () => {
     const { path } = await api(owner, 'POST', 'invite', { user: 'bob' });
     bob = await page(road.origin, path);
     await bob.locator('y-chat').waitFor();
@@ -95,7 +111,7 @@ describe('the console', { skip }, () => {
     await bob.locator('y-chat').waitFor();
   });
 
-  it('carries what two people say, and shows who types and who has read', async () => {
+  step('carries what two people say, and shows who types and who has read', async () => {
     await go(owner, '#/chat');
     await owner.getByRole('button', { name: 'New room' }).click();
     await owner.locator('dialog input').first().fill('kitchen');
@@ -116,7 +132,7 @@ describe('the console', { skip }, () => {
     assert.deepEqual(await texts(bob), await texts(owner));
   });
 
-  it('gives everything once to somebody who was away', async () => {
+  step('gives everything once to somebody who was away', async () => {
     road.cut();
     await bob.locator('.banner:visible').waitFor();
     for (const n of [1, 2, 3]) {
@@ -143,7 +159,7 @@ describe('the console', { skip }, () => {
     assert.deepEqual(await texts(bob), said);
   });
 
-  it('loses nothing when the server is killed', async () => {
+  step('loses nothing when the server is killed', async () => {
     await server.kill();
     await bob.locator('.banner:visible').waitFor();
     await write(bob, 'said to a dead server');
@@ -156,7 +172,7 @@ describe('the console', { skip }, () => {
     assert.deepEqual(await texts(owner), said);
   });
 
-  it('counts what is unread, and a second device agrees', async () => {
+  step('counts what is unread, and a second device agrees', async () => {
     const headers = { Authorization: `Bearer ${await token(owner)}`, 'Content-Type': 'text/plain' };
     await go(bob, '#/help');
     await bob.locator('y-help').waitFor();
@@ -180,7 +196,7 @@ describe('the console', { skip }, () => {
     await second.context().close();
   });
 
-  it('scrolls back through the history without losing its place', async () => {
+  step('scrolls back through the history without losing its place', async () => {
     await owner.reload();
     await stands(owner, 'message number 120');
     const timeline = owner.locator('.timeline');
@@ -201,7 +217,7 @@ describe('the console', { skip }, () => {
     await eventually('the end', () => timeline.evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight < 80));
   });
 
-  it('keeps a message that the server refuses, and says why', async () => {
+  step('keeps a message that the server refuses, and says why', async () => {
     await owner.evaluate(() => {
       localStorage.setItem('yizhan.outbox.owner', JSON.stringify([{ cid: 'x-1', room: 'kitchen', topic: 'rooms/+', text: 'to nowhere', at: Date.now(), state: 'sending' }]));
     });
@@ -211,7 +227,7 @@ describe('the console', { skip }, () => {
     await owner.locator('.message.failed').waitFor({ state: 'detached' });
   });
 
-  it('shows and publishes topics', async () => {
+  step('shows and publishes topics', async () => {
     await go(owner, '#/topics/greenhouse%2F%23');
     await owner.getByText('Listening…').waitFor();
     const other = await page(server.origin, '/');
@@ -228,7 +244,7 @@ describe('the console', { skip }, () => {
     await other.context().close();
   });
 
-  it('ends a session from the list', async () => {
+  step('ends a session from the list', async () => {
     await go(owner, '#/sessions');
     const row = owner.locator('tbody tr', { hasText: 'bob' }).filter({ hasText: 'WebSocket' });
     await row.first().waitFor();
@@ -238,7 +254,7 @@ describe('the console', { skip }, () => {
     await owner.screenshot({ path: join(shots, 'sessions.png') });
   });
 
-  it('opens every view in both languages, light and dark, wide and narrow, without a complaint', async () => {
+  step('opens every view in both languages, light and dark, wide and narrow, without a complaint', async () => {
     const secret = await token(owner);
     const looks = [
       { locale: 'zh-CN', colorScheme: 'dark', viewport: { width: 1440, height: 900 } },

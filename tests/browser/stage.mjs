@@ -7,11 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** How long a test waits for what must happen, ms. */
-export const PATIENCE = 60_000;
+/** How long a test waits for what must happen, ms; `PATIENCE` sets it in seconds. */
+export const PATIENCE = Number(process.env.PATIENCE ?? 60) * 1000;
 
 const BINARY = process.env.YIZHAN_BIN ?? fileURLToPath(new URL('../../target/debug/yizhan', import.meta.url));
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+/** Ours without what the server would take for its configuration. */
+const ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('YIZHAN_')));
 
 /** Why these tests can't run here; `false` where they can. */
 export function missing() {
@@ -43,7 +46,7 @@ export class Server {
     const run = join(this.folder, 'data', 'run.json');
     rmSync(run, { force: true });
     const listen = this.port ?? 0;
-    const child = spawn(BINARY, ['serve', '--data', join(this.folder, 'data'), '--set', `http.listen=127.0.0.1:${listen}`, '--set', 'socket.tcp=127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(BINARY, ['serve', '--data', join(this.folder, 'data'), '--set', `http.listen=127.0.0.1:${listen}`, '--set', 'socket.tcp=127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (this.output += data));
     const doors = await eventually('the start of the server', () => {

@@ -4,6 +4,7 @@ import { ApiError, admin, token, tokenRefused } from './admin.js';
 import { Cell } from './cell.js';
 import { t } from './i18n.js';
 import { warn } from './notices.js';
+import { goInstead } from './route.js';
 
 /** @typedef {{user: string, roles: string[], admin: boolean, account: boolean, hasPassword: boolean, guest: boolean}} Identity */
 
@@ -24,7 +25,7 @@ tokenRefused.hear(() => {
 function takeTicket() {
   const found = /^#(?:link|ticket)=(.+)$/.exec(location.hash);
   if (!found) return null;
-  history.replaceState(null, '', location.pathname);
+  goInstead('');
   return decodeURIComponent(found[1] ?? '');
 }
 
