@@ -5,13 +5,18 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::io::AsyncWriteExt;
 
-use crate::{process::Process, socket};
+use crate::{
+    process::{self, Process},
+    socket,
+};
 
 pub(crate) async fn run(quick: bool) -> Result<()> {
     println!("idle: WebSocket connections with one subscription each, settled");
     println!("  {:>12}{:>18}{:>22}", "connections", "bytes each", "CPU ms per second");
+    // Both sides need a descriptor for each, and some to spare.
+    let possible = process::descriptors()?.saturating_sub(600);
     let sizes: &[usize] = if quick { &[2000] } else { &[2000, 20_000] };
-    for &connections in sizes {
+    for connections in sizes.iter().map(|&n| n.min(possible)) {
         let server = Process::yizhan().await?;
         // What the first clients make the server allocate for good is not theirs.
         let warm = open(&server, 200).await?;

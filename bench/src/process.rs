@@ -116,6 +116,13 @@ impl Drop for Process {
     }
 }
 
+/// How many descriptors this process may have at most; `./x bench` raises the soft limit to it.
+pub(crate) fn descriptors() -> Result<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find(|l| l.starts_with("Max open files")).context("a line about open files")?;
+    line.split_whitespace().nth(3).and_then(|n| n.parse().ok()).context("a soft limit")
+}
+
 /// Where folders of measured servers lie: beside the build, on a real disk and not in memory.
 pub(crate) fn scratch() -> PathBuf {
     let scratch = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");

@@ -115,9 +115,19 @@ impl SpaceFinder {
         self.order.iter().find(|(filter, _)| filter.matches(topic)).map(|(_, i)| *i)
     }
 
-    /// The indices of all spaces that topics of this filter may lie in.
+    /// The indices of all spaces that topics of this filter may lie in, most specific first.
     pub fn overlapping<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = usize> + 'a {
-        self.order.iter().filter(|(topics, _)| topics.overlaps(filter)).map(|(_, i)| *i)
+        let mut covered = false;
+        self.order
+            .iter()
+            .take_while(move |(topics, _)| {
+                // A space that has all of them leaves nothing for the less specific ones behind it.
+                let go_on = !covered;
+                covered |= topics.covers(filter);
+                go_on
+            })
+            .filter(|(topics, _)| topics.overlaps(filter))
+            .map(|(_, i)| *i)
     }
 }
 
@@ -148,5 +158,13 @@ mod tests {
         assert_eq!(find("disk/b/chat"), Some("chats"));
         assert_eq!(find("disk/a/chat"), Some("one"));
         assert_eq!(find("$SYS/x"), None);
+        let among = |f: &str| -> Vec<_> {
+            let filter = Filter::new(f).unwrap();
+            finder.overlapping(&filter).map(|i| spaces[i].name.as_str()).collect()
+        };
+        assert_eq!(among("disk/b/#"), ["chats", "disk"]);
+        assert_eq!(among("disk/a/chat"), ["one"]);
+        assert_eq!(among("x/+"), ["all"]);
+        assert_eq!(among("+/a/chat"), ["one", "chats", "disk", "all"]);
     }
 }
