@@ -4,13 +4,13 @@ import './components/notices.js';
 import './views/shell.js';
 import './views/sign-in.js';
 import { setPassword } from './views/account.js';
-import { comeIn, forget, look, me } from './lib/account.js';
+import { comeIn, enterAsGuest, forget, guestLogin, look, me } from './lib/account.js';
 import { token } from './lib/admin.js';
 import { startChat, stopChat } from './lib/chat.js';
 import { clearGauges, keepGauges, takeFigures } from './lib/gauges.js';
 import { t } from './lib/i18n.js';
 import { line } from './lib/line.js';
-import { tell, warn } from './lib/notices.js';
+import { notices, tell, warn } from './lib/notices.js';
 import { applySettings, language } from './lib/settings.js';
 import { startAlerts } from './lib/alerts.js';
 import { find } from './lib/dom.js';
@@ -34,10 +34,11 @@ me.watch((who) => {
       metrics = null;
       line.stop();
       clearGauges();
+      notices.value = notices.value.filter(({ action }) => !action);
     }
     lineOf = wanted;
     if (who) {
-      line.start(token.value);
+      line.start({ token: token.value, guest: who.guest ? guestLogin() : null });
       void startChat();
       if (who.admin) {
         keepGauges();
@@ -56,7 +57,10 @@ language.hear(draw);
 // A connection that is refused for good: guests are sent back to the door, others may have an expired token.
 line.state.hear(({ phase, reason }) => {
   if (phase !== 'refused' || !me.value) return;
-  if (me.value.guest) {
+  if (me.value.guest && guestLogin()) {
+    // It may take nobodies where it does not take named guests.
+    enterAsGuest('');
+  } else if (me.value.guest) {
     forget();
     warn(t('signin.guest.refused'), reason);
   } else void look().catch(() => undefined);

@@ -17,13 +17,13 @@ export function initials(name) {
 }
 
 /**
- * A hue from 0 to 359 that belongs to a name.
+ * A hue from 0 to 359 that belongs to a name; names that hash to neighbours still look different.
  * @param {string} name
  */
 export function hue(name) {
   let sum = 2166136261;
   for (const character of name) sum = Math.imul(sum ^ (character.codePointAt(0) ?? 0), 16777619);
-  return (sum >>> 0) % 360;
+  return Math.round((((sum >>> 0) % 1009) * 137.508) % 360);
 }
 
 /**

@@ -24,7 +24,7 @@ const RIGHT = 12;
 const TOP = 10;
 const BOTTOM = 24;
 /** Seconds that a chart shows at least. */
-const SPAN_MIN = 60;
+const SPAN_MIN = 30;
 
 /** How many seconds the charts show. */
 export const chartWindow = new Cell(300);

@@ -65,6 +65,8 @@ export function dataTable(how) {
     const column = how.columns.find((each) => each.name === by);
     const value = column?.sort;
     let shown = search ? rows.filter((row) => (how.words?.(row) ?? how.key(row)).toLowerCase().includes(search)) : [...rows];
+    // Rows that are alike stand in the order in which they came, or the other way round.
+    if (direction === -1) shown.reverse();
     if (value) {
       shown.sort((a, b) => {
         const [x, y] = [value(a), value(b)];

@@ -8,10 +8,13 @@ import { goInstead } from './route.js';
 
 /** @typedef {{user: string, roles: string[], admin: boolean, account: boolean, hasPassword: boolean, guest: boolean}} Identity */
 
+/** Marks a guest without a name. */
+const ANONYMOUS = ' ';
+
 /** Who is signed in; `null`: nobody; `undefined`: not known yet. */
 export const me = new Cell(/** @type {Identity | null | undefined} */ (undefined));
 
-/** The name that a guest goes by; servers give guests no name of their own. */
+/** The name that a guest goes by. Where the server gives guests no names of their own, others see this one beside “guest”. */
 export const guestName = new Cell(localStorage.getItem('yizhan.guest') ?? '');
 guestName.hear((name) => localStorage.setItem('yizhan.guest', name));
 
@@ -45,7 +48,7 @@ export async function comeIn() {
     }
   }
   if (token.value === null) {
-    me.value = sessionStorage.getItem('yizhan.guest') ? guest() : null;
+    me.value = sessionStorage.getItem('yizhan.guest') ? guest(guestLogin()) : null;
     return false;
   }
   try {
@@ -72,15 +75,25 @@ export async function signIn(user, password) {
   await look();
 }
 
-/** Goes on without an account. Whether the server takes guests is seen when the connection is made. */
-export function enterAsGuest() {
-  sessionStorage.setItem('yizhan.guest', 'yes');
-  me.value = guest();
+/**
+ * Goes on without an account. Whether the server takes guests is seen when the connection is made.
+ * @param {string} name empty: as nobody in particular
+ */
+export function enterAsGuest(name) {
+  if (name) guestName.value = name;
+  sessionStorage.setItem('yizhan.guest', name || ANONYMOUS);
+  me.value = guest(guestLogin());
 }
 
-/** @returns {Identity} */
-function guest() {
-  return { user: 'anonymous', roles: [], admin: false, account: false, hasPassword: false, guest: true };
+/** The name that a guest comes in with; `null` for one without. */
+export function guestLogin() {
+  const name = sessionStorage.getItem('yizhan.guest');
+  return name === null || name === ANONYMOUS ? null : name;
+}
+
+/** @param {string | null} name @returns {Identity} */
+function guest(name) {
+  return { user: name ? `guest:${name}` : 'anonymous', roles: [], admin: false, account: false, hasPassword: false, guest: true };
 }
 
 export async function signOut() {

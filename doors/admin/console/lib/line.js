@@ -74,12 +74,18 @@ export const line = {
   state: new Cell(/** @type {LineState} */ ({ phase: 'off', since: 0 })),
   /** The session's id; empty while there is none. */
   session: new Cell(''),
+  /** Who the server says we are; empty until it has. */
+  user: new Cell(''),
   /** How far the server's clock is ahead of this one's, and how long the way there and back takes. */
   clock: new Cell(/** @type {TimeSample | null} */ (null)),
 
-  /** @param {string | null} token */
-  start(token) {
-    const made = connect(location.origin, { ...(token && { token }), device: deviceName(), keep: KEEP, backoff: { first: 0.4, max: BACKOFF_MAX } });
+  /**
+   * Connects with a token, as a named guest, or as nobody.
+   * @param {{token?: string | null, guest?: string | null}} as
+   */
+  start({ token, guest }) {
+    const shown = token ? { token } : guest ? { user: guest, password: '' } : {};
+    const made = connect(location.origin, { ...shown, device: deviceName(), keep: KEEP, backoff: { first: 0.4, max: BACKOFF_MAX } });
     client = made;
     line.state.value = { phase: 'connecting', since: Date.now() };
     made.on('status', ({ status, retryIn, error }) => {
@@ -96,9 +102,14 @@ export const line = {
         ...(error && { reason: lineError(error).message }),
       };
     });
-    made.on('welcome', ({ session }) => (line.session.value = session));
+    made.on('welcome', ({ session, user }) => {
+      line.session.value = session;
+      line.user.value = user ?? '';
+    });
     made.on('time', (sample) => (line.clock.value = sample));
     made.ready.catch(() => undefined);
+    // A page that goes for good says so; else its session would wait for it.
+    addEventListener('pagehide', ({ persisted }) => persisted || made.close());
   },
 
   /** Waits for the first welcome. Fails where the server will not have us. */
@@ -109,6 +120,7 @@ export const line = {
     client = null;
     old?.close();
     line.session.value = '';
+    line.user.value = '';
     line.clock.value = null;
     line.state.value = { phase: 'off', since: Date.now() };
   },

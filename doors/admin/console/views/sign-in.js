@@ -56,7 +56,7 @@ class SignIn extends Part {
           problem,
           button,
           h('div', { class: 'or' }, t('signin.or')),
-          h('button', { class: 'button wide', type: 'button', on: { click: enterAsGuest } }, t('signin.guest')),
+          h('button', { class: 'button wide', type: 'button', on: { click: () => enterAsGuest(user.value.trim()) } }, t('signin.guest')),
           h('p', { class: 'aside' }, t('signin.link')),
         ),
         h('p', { class: 'aside' }, t('signin.foot')),

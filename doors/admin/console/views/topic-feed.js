@@ -55,7 +55,7 @@ export class TopicFeed extends Part {
       open: ({ record }) => this.#showRecord(record),
       none: () => (this.kind === 'live' ? empty('clock', t('feed.live.none'), t('feed.live.none.text')) : empty('topics', this.kind === 'state' ? t('feed.state.none') : t('feed.history.none'), this.kind === 'state' ? t('feed.state.none.text') : undefined)),
       columns: [
-        { name: 'at', label: t('col.when'), sort: ({ record, id }) => record.at + Number(id) / 1e9, cell: ({ record }) => h('span', { class: 'mono number' }, clockMillis(record.at)) },
+        { name: 'at', label: t('col.when'), sort: ({ record }) => record.at, cell: ({ record }) => h('span', { class: 'mono number' }, clockMillis(record.at)) },
         ...(hasWildcard(this.filter) ? [topicColumn()] : []),
         { name: 'from', label: t('col.from'), sort: ({ record }) => record.from ?? '', cell: ({ record }) => record.from || t('feed.server') },
         { name: 'key', label: t('col.key'), sort: ({ record }) => record.key ?? '', cell: ({ record }) => (record.key ? h('span', { class: 'badge accent' }, record.key) : '') },
