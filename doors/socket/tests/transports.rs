@@ -29,6 +29,21 @@ async fn lines_over_tcp() {
     assert_eq!(nc.event().await["code"], 1001, "who is still there hears why it ends");
 }
 
+/// `printf '…' | nc localhost 8888`
+#[tokio::test]
+async fn lines_may_be_piped_in() {
+    let served = served().await;
+    let mut nc = served.tcp().await;
+    let line = "{\"type\":\"publish\",\"id\":1,\"topic\":\"kept/a\",\"text\":\"x\"}\n";
+    nc.send(&line.repeat(5)).await;
+    nc.shut().await;
+    assert_eq!(nc.event().await["type"], "welcome");
+    for seq in 1..=5 {
+        assert_eq!(nc.event().await["seq"], seq);
+    }
+    assert!(nc.is_over().await, "who has left is not said goodbye");
+}
+
 #[tokio::test]
 async fn one_hub_behind_json_and_cbor() {
     let served = served().await;
@@ -128,6 +143,7 @@ async fn a_long_poll_loses_nothing_with_a_response() {
     let opened = http(&served, "GET /v1/poll?filter=a").await;
     assert_eq!(opened.header("yizhan-poll"), Some("1"));
     let events = body(&opened);
+    assert_eq!(events[0]["keep"], 60);
     assert_eq!((&events[0]["type"], &events[1]["type"]), (&json!("welcome"), &json!("subscribed")));
     let session = format!(
         "authorization: Session {}:{}",

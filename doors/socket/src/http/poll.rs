@@ -112,7 +112,9 @@ async fn open(door: &Inner, request: &Request) -> Result<Response, Wrong> {
     if door.polls.seats.lock().len() >= door.terms.config.polls_max {
         return Err(Refused::Store(StoreError::Busy).into());
     }
-    let (mut link, opened) = door.hello(peer(request, "poll"), opening.hello(SLEEP)).await?;
+    let (mut link, mut opened) = door.hello(peer(request, "poll"), opening.hello(SLEEP)).await?;
+    // What the client goes by is how long its seat waits here, not how long its link would sleep.
+    opened.keep = door.terms.config.stream_keep;
     let body = first_answers(door, &mut link, &opened, &opening).await;
     let seat = Seat {
         secret: opened.secret.clone(),

@@ -181,6 +181,17 @@ impl Lines {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
 
+    /// Sends nothing more.
+    pub(crate) async fn shut(&mut self) {
+        self.stream.get_mut().shutdown().await.unwrap();
+    }
+
+    /// Whether the server sends nothing more either.
+    pub(crate) async fn is_over(&mut self) -> bool {
+        let mut rest = Vec::new();
+        tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.unwrap().unwrap() == 0
+    }
+
     pub(crate) async fn event(&mut self) -> Value {
         while self.waiting.is_empty() {
             let mut line = String::new();
