@@ -133,7 +133,8 @@ fn messages_go_in_and_out_through_the_tools() {
     let server = Server::start(&["--dev"]);
     for (i, text) in ["one", "two", "three"].into_iter().enumerate() {
         let receipt: Value =
-            serde_json::from_str(&server.says(&["pub", "disk/a", text, "--receipt", "--durable", "disk"])).unwrap();
+            serde_json::from_str(&server.says(&["pub", "disk/a", text, "--receipt", "--durable", "disk"]))
+                .unwrap();
         assert_eq!((receipt["seq"].as_u64(), &receipt["durable"]), (Some(i as u64 + 1), &"disk".into()));
     }
     assert_eq!(server.says(&["sub", "disk/a", "--last", "2", "-n", "2", "--body"]), "two\nthree\n");
@@ -213,7 +214,11 @@ fn accounts_and_tokens_are_made_from_the_command_line() {
     assert!(server.says(&["account", "link", "ann"]).contains("/#link="));
     assert!(server.says(&["ask", "audit"]).contains("account.create"));
     // Without a token, a server that is not for trying things out lets nobody in.
-    assert!(server.refuses(&["pub", "rooms/a", "x", "--server", "http://127.0.0.1:1", "--token", ""]).contains("no server"));
+    assert!(
+        server
+            .refuses(&["pub", "rooms/a", "x", "--server", "http://127.0.0.1:1", "--token", ""])
+            .contains("no server")
+    );
 }
 
 #[test]
@@ -251,7 +256,10 @@ fn sighup_reads_the_config_again_and_a_bad_one_changes_nothing() {
     let publish = ["pub", "live", "x", "--token", "none"];
     let config = || serde_json::from_str::<Value>(&server.says(&["ask", "config"])).unwrap();
     assert_eq!(config()["identity"]["anonymous"], "open");
-    anonymous("off", "[log]\nlevel = 'debug'\n[http]\nbody_bytes_max = '1MiB'\n[space.rooms]\nkeep = 'disk'\n");
+    anonymous(
+        "off",
+        "[log]\nlevel = 'debug'\n[http]\nbody_bytes_max = '1MiB'\n[space.rooms]\nkeep = 'disk'\n",
+    );
     server.signal("HUP");
     eventually("the reload", || (config()["identity"]["anonymous"] == "off").then_some(()));
     assert_eq!(config()["log"]["level"], "debug");
@@ -269,7 +277,14 @@ fn sighup_reads_the_config_again_and_a_bad_one_changes_nothing() {
 #[test]
 fn a_second_server_on_the_same_folder_is_refused() {
     let server = Server::start(&["--dev"]);
-    let output = server.run(&["serve", "--dev", "--set", "http.listen=127.0.0.1:0", "--set", "socket.tcp=127.0.0.1:0"]);
+    let output = server.run(&[
+        "serve",
+        "--dev",
+        "--set",
+        "http.listen=127.0.0.1:0",
+        "--set",
+        "socket.tcp=127.0.0.1:0",
+    ]);
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(error.contains("in use by another process"), "{error}");
@@ -283,10 +298,9 @@ fn every_metric_is_documented_and_every_documented_metric_is_there() {
     let base = server.run_file().unwrap()["doors"]["http"][0].as_str().unwrap().to_owned();
     server.says(&["pub", "disk/a", "x"]);
     // A connection that has ended: one of the metrics is only there then.
-    let mut client = std::net::TcpStream::connect(
-        server.run_file().unwrap()["doors"]["tcp"][0].as_str().unwrap(),
-    )
-    .unwrap();
+    let mut client =
+        std::net::TcpStream::connect(server.run_file().unwrap()["doors"]["tcp"][0].as_str().unwrap())
+            .unwrap();
     client.write_all(b"{\"type\":\"bye\",\"id\":1}\n").unwrap();
     std::io::Read::read_to_end(&mut client, &mut Vec::new()).unwrap();
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations/observability.md");
@@ -306,6 +320,65 @@ fn every_metric_is_documented_and_every_documented_metric_is_there() {
             .collect();
         assert!(exposed.is_subset(&documented), "not documented: {:?}", exposed.difference(&documented));
         exposed.is_superset(&documented).then_some(())
+    });
+}
+
+/// A collector that takes OTLP over HTTP, one connection after the other; gives the spans of each request.
+fn collector() -> (String, std::sync::mpsc::Receiver<Vec<Value>>) {
+    use std::io::{BufRead, BufReader, Read};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (told, spans) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            loop {
+                let (mut line, mut length) = (String::new(), 0);
+                while stream.read_line(&mut line).is_ok_and(|n| n > 2) {
+                    if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
+                        length = n.trim().parse().unwrap();
+                    }
+                    line.clear();
+                }
+                let mut body = vec![0; length];
+                if length == 0 || stream.read_exact(&mut body).is_err() {
+                    break;
+                }
+                let body: Value = serde_json::from_slice(&body).unwrap();
+                stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").unwrap();
+                let scope = &body["resourceSpans"][0]["scopeSpans"][0];
+                if told.send(scope["spans"].as_array().unwrap().clone()).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    (url, spans)
+}
+
+#[test]
+fn a_publish_is_a_trace_from_the_request_to_the_commit() {
+    let (url, told) = collector();
+    let server = Server::start(&["--dev", "--set", &format!("trace.otlp={url}")]);
+    server.says(&["pub", "disk/traced", "x"]);
+    let mut spans: Vec<Value> = Vec::new();
+    let find = |spans: &[Value], name: &str, key: &str, value: &str| {
+        let has = |span: &&Value| {
+            let attributes = span["attributes"].as_array().unwrap().iter();
+            span["name"] == name
+                && attributes.into_iter().any(|a| a["key"] == key && a["value"]["stringValue"] == value)
+        };
+        spans.iter().find(has).cloned()
+    };
+    eventually("the trace", || {
+        spans.extend(told.try_iter().flatten());
+        let request = find(&spans, "request", "path", "/v1/publish/disk/traced")?;
+        let publish = find(&spans, "publish", "topic", "disk/traced")?;
+        assert_eq!(publish["traceId"], request["traceId"]);
+        assert_eq!(publish["parentSpanId"], request["spanId"]);
+        let number = |value: &Value| value.as_str().unwrap().parse::<u64>().unwrap();
+        assert!(number(&publish["endTimeUnixNano"]) > number(&publish["startTimeUnixNano"]));
+        Some(())
     });
 }
 
@@ -362,7 +435,10 @@ fn the_load_generator_counts_every_message() {
         assert_eq!(report["server"]["pid"], server.child.id());
     }
     let report = measure(&["publish", "--publishers", "8", "--window", "4"]);
-    assert!(report["published"].as_u64() > Some(0) && report["latency_us"]["p99"].as_u64() > Some(0), "{report}");
+    assert!(
+        report["published"].as_u64() > Some(0) && report["latency_us"]["p99"].as_u64() > Some(0),
+        "{report}"
+    );
     let report = measure(&["idle", "--connections", "50"]);
     assert_eq!(report["connections"], 50);
     assert!(server.refuses(&["bench", "fanout", "--topic", "a/+", "--subscribers", "1"]).contains("refused"));

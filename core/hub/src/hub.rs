@@ -17,6 +17,7 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
+use tracing::{Instrument as _, Span, debug_span};
 use yizhan_talk::{Called, Clock, Close, Counter, Gauge, Histogram, Now, Timestamp};
 
 use crate::{
@@ -316,7 +317,26 @@ impl Inner {
         if !matches!(call, Call::Publish(_)) {
             self.flush(batch);
         }
-        let called = match call {
+        let span = span_of(&call);
+        let called = span.in_scope(|| self.start(now, session, call, batch));
+        if matches!(called, Called::Done(Answer::Refused(_))) {
+            self.meters.refused.one();
+        }
+        match called {
+            // Only where somebody wants traces: it costs a box.
+            Called::Later(answer) if !span.is_disabled() => Called::Later(Box::pin(answer.instrument(span))),
+            called => called,
+        }
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        now: Now,
+        session: &Arc<crate::session::Session>,
+        call: Call,
+        batch: &mut Vec<Arc<Record>>,
+    ) -> Called<Answer> {
+        match call {
             Call::Publish(publish) => self.publish(now, session, publish, batch),
             Call::Subscribe(subscribe) => self.subscribe(session, *subscribe),
             Call::Unsubscribe(id) => self.unsubscribe(session, id).map_or_else(refuse, Called::Done),
@@ -334,11 +354,7 @@ impl Inner {
                 self.end_session(session, None);
                 Called::Done(Answer::Done)
             }
-        };
-        if matches!(called, Called::Done(Answer::Refused(_))) {
-            self.meters.refused.one();
         }
-        called
     }
 
     /// Gives out what a batch gathered.
@@ -418,6 +434,19 @@ impl Inner {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+}
+
+/// What a call is in a trace: from its start to its answer, the commit included.
+fn span_of(call: &Call) -> Span {
+    match call {
+        Call::Publish(publish) => {
+            debug_span!("publish", topic = publish.topic.as_str(), bytes = publish.body.len())
+        }
+        Call::Subscribe(subscribe) => debug_span!("subscribe", filter = subscribe.filter.as_str()),
+        Call::History(topic, ..) => debug_span!("history", topic = topic.as_str()),
+        Call::State(filter, _) => debug_span!("state", filter = filter.as_str()),
+        _ => Span::none(),
     }
 }
 

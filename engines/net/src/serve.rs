@@ -24,7 +24,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tracing::{debug, error};
+use tracing::{Instrument as _, debug, debug_span, error};
 
 use crate::{
     Ended, Http, Line, Request, Response, Stream, Subprotocol,
@@ -166,7 +166,7 @@ async fn serve_h1(stream: Stream, port: Arc<Port>) {
     let stream = parts.io.into_inner().stream;
     let next = next.lock().take();
     match next {
-        Some((door, run)) => port.tasks.spawn(door, run(stream.at_door(door, parts.read_buf))),
+        Some((door, run)) => port.tasks.spawn(door, run(stream.at_door(door, &parts.read_buf))),
         None => linger(stream).await,
     }
 }
@@ -421,7 +421,9 @@ impl Service {
     /// A panic in a door is one failed request.
     async fn run(&self, each: &Each, request: Request) -> Response {
         let path = request.path().to_owned();
-        let answered = std::panic::AssertUnwindSafe(async { each(request).await }).catch_unwind().await;
+        let span = debug_span!("request", method = request.method().as_str(), path);
+        let answered = std::panic::AssertUnwindSafe(async { each(request).await }).catch_unwind();
+        let answered = answered.instrument(span).await;
         answered.unwrap_or_else(|_| {
             self.line.shell().meters.panics.one();
             error!(path, "a request panicked");

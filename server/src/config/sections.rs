@@ -253,7 +253,7 @@ pub(crate) struct TraceConfig {
     /// A collector's address for OTLP over HTTP, such as `"http://127.0.0.1:4318"`. Without it no traces
     /// are made.
     pub(crate) otlp: Option<String>,
-    /// Spans of which level are sent: as `log.level`.
+    /// Spans of which level are sent: as `log.level`. Requests and calls are spans of `debug`.
     pub(crate) level: String,
     /// Which part of all traces is sent: 0 to 1.
     pub(crate) sample: f64,
@@ -263,7 +263,7 @@ pub(crate) struct TraceConfig {
 
 impl Default for TraceConfig {
     fn default() -> Self {
-        Self { otlp: None, level: "info".into(), sample: 1.0, service: "yizhan".into() }
+        Self { otlp: None, level: "debug".into(), sample: 1.0, service: "yizhan".into() }
     }
 }
 
