@@ -257,10 +257,18 @@ where
     }
 
     fn receive(&mut self, cx: &mut Context<'_>, now: Now, input: &mut BytesMut, out: &mut Out<C::Backend>) {
-        if let Err(Fault(close)) = self.exchange.receive(cx, now, input, out) {
-            input.clear();
-            // What the connection gave as reason before stands.
-            out.close(close);
+        loop {
+            let before = input.len();
+            if let Err(Fault(close)) = self.exchange.receive(cx, now, input, out) {
+                input.clear();
+                // What the connection gave as reason before stands.
+                out.close(close);
+            }
+            // It may have stopped for an answer that came at once: then it goes on with what is left.
+            let goes_on = !input.is_empty() && input.len() < before && out.then == Then::GoOn;
+            if !goes_on || !self.takes_input(out) {
+                return;
+            }
         }
     }
 

@@ -53,10 +53,11 @@ impl Stream {
     }
 
     /// The same bytes as a line of another door, behind what was `read` of them already.
-    pub(crate) fn at_door(self, door: &'static str, read: Bytes) -> Self {
+    pub(crate) fn at_door(self, door: &'static str, read: &[u8]) -> Self {
         debug_assert!(self.head.is_empty(), "the head was read before the rest");
         let line = self.line.beside(door);
-        Self { io: self.io, head: read, line }
+        // Copied, even where it is empty: a slice would keep the whole buffer that it lies in.
+        Self { io: self.io, head: Bytes::copy_from_slice(read), line }
     }
 
     /// Whether TLS agreed on HTTP/2 (RFC 7301). `None` without TLS.
