@@ -44,6 +44,33 @@ async fn lines_may_be_piped_in() {
     assert!(nc.is_over().await, "who has left is not said goodbye");
 }
 
+/// More than the pipeline takes, on spaces that answer at once and on those that do not.
+#[tokio::test]
+async fn many_commands_at_once_are_all_answered_in_order() {
+    const MANY: u64 = 3000;
+    let served = served().await;
+    let command =
+        |topic: &str, id: u64| format!(r#"{{"type":"publish","id":{id},"topic":"{topic}/a","text":"x"}}"#);
+    for topic in ["live", "kept"] {
+        let mut nc = served.tcp().await;
+        let all: String = (0..MANY).map(|id| command(topic, id) + "\n").collect();
+        nc.send(&all).await;
+        assert_eq!(nc.event().await["type"], "welcome");
+        for id in 0..MANY {
+            assert_eq!(nc.event().await["re"], id);
+        }
+        let mut client = served.websocket("yizhan.v1.json").await;
+        for id in 0..MANY {
+            client.put(yizhan_net::Kind::Text, command(topic, id).as_bytes());
+        }
+        client.flush().await.unwrap();
+        assert_eq!(served::text_event(&mut client).await["type"], "welcome");
+        for id in 0..MANY {
+            assert_eq!(served::text_event(&mut client).await["re"], id);
+        }
+    }
+}
+
 #[tokio::test]
 async fn one_hub_behind_json_and_cbor() {
     let served = served().await;
