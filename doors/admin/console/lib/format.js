@@ -26,7 +26,7 @@ export function whole(n) {
 /** A number in few digits: 1.2k, 34M. @param {number} n */
 export function short(n) {
   const size = Math.abs(n);
-  if (size < 10 && !Number.isInteger(n)) return n.toFixed(size < 1 ? 2 : 1);
+  if (size < 10) return String(Number(n.toFixed(size < 1 ? 2 : 1)));
   if (size < 1000) return String(Math.round(n));
   if (size < 1e6) return trim(n / 1e3) + 'k';
   if (size < 1e9) return trim(n / 1e6) + 'M';
