@@ -247,6 +247,11 @@ async fn plain_requests() {
         let refused = http_with(&served, request, headers, bytes).await;
         assert_eq!((refused.status, &body(&refused)["code"]), (status, &json!(code)), "{request}");
     }
+    // A page may post a text without asking: it must not be taken from any page.
+    let evil = ["content-type: text/plain", "origin: https://evil.example"];
+    assert_eq!(publish("kept/a", &evil, b"x").await.status, 403);
+    let own = format!("origin: http://{}", served.http);
+    assert_eq!(publish("kept/a", &["content-type: text/plain", &own], b"x").await.status, 200);
     let large = http_with(&served, "POST /v1/publish/live", &[], &vec![0; 1024 * 1024 + 1]).await;
     assert_eq!(large.status, 413);
 }

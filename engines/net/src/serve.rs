@@ -398,6 +398,11 @@ impl Service {
             }
         };
         let request = request.with_params(params);
+        if request.headers().contains_key(ORIGIN) && !good_origin && changes_something(request.method()) {
+            // A page may send this without asking (Fetch, simple requests); only reading the answer is
+            // the browser's to forbid.
+            return foreign_page();
+        }
         let wanted = match *request.method() {
             Method::HEAD | Method::CONNECT => &Method::GET,
             _ => request.method(),
@@ -440,8 +445,7 @@ impl Service {
         join: &Join,
     ) -> Response {
         let accepted = if request.headers().contains_key(ORIGIN) && !good_origin {
-            let reason = "pages of this origin may not connect: ask the operator to add it to http.origins";
-            Err(Box::new(reply::error(StatusCode::FORBIDDEN, reason)))
+            Err(Box::new(foreign_page()))
         } else {
             handshake::accept(&request, subprotocols, self.port.config.deflate.on)
         };
@@ -478,6 +482,17 @@ impl Service {
         }
         response
     }
+}
+
+/// What a page of an origin hears that may not use the server.
+fn foreign_page() -> Response {
+    let reason = "pages of this origin may not use this server: ask the operator to add it to http.origins";
+    reply::error(StatusCode::FORBIDDEN, reason)
+}
+
+/// Whether a request of this method is more than a question (RFC 9110 §9.2.1).
+fn changes_something(method: &Method) -> bool {
+    ![Method::GET, Method::HEAD, Method::OPTIONS, Method::CONNECT].contains(method)
 }
 
 /// Answers a browser that asks whether another origin's page may send this request (Fetch §3.3).
