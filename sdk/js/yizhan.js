@@ -646,7 +646,9 @@ function openPoll(at, events) {
     let opened = false;
     while (!abort.signal.aborted) {
       const begins = authorization === '';
-      const url = `${at.base}/v1/poll${begins ? query(at, {}) : `?${new URLSearchParams({ wait: String(POLL_WAIT), ack: place ?? '0' })}`}`;
+      // The first one only asks whether the session is still there.
+      const wait = opened ? POLL_WAIT : 0;
+      const url = `${at.base}/v1/poll${begins ? query(at, {}) : `?wait=${wait}&ack=${place ?? '0'}`}`;
       const giveUp = setTimeout(() => on.ended({ code: 4008, reason: 'no answer', network: true }), POLL_WAIT * 1000 + WELCOME_WITHIN);
       const response = await at.fetch(url, {
         headers: begins ? bearer(at) : { Authorization: authorization }, cache: 'no-store', signal: abort.signal,
