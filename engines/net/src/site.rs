@@ -239,9 +239,10 @@ impl Site {
         let join: crate::serve::Join = Box::new(move |upgrade, accepted, settings| {
             let (connection, backend) = each(upgrade).map_err(Box::new)?;
             let (kind, agreed) = (accepted.subprotocol.kind, accepted.agreed);
-            let framed = Framed::new(connection, kind, agreed, Arc::clone(settings));
+            let settings = Arc::clone(settings);
             Ok(Box::new(move |stream: Stream| -> BoxFuture<'static, Ended> {
                 let line = Arc::clone(stream.line());
+                let framed = Framed::new(connection, kind, agreed, settings, Arc::clone(line.shell()));
                 let driven: Drive<Stream, Framed<C>> = drive(stream, framed, backend, line);
                 Box::pin(driven)
             }))
@@ -285,7 +286,6 @@ impl Site {
     pub fn start(self) -> Result<Open, SiteError> {
         let Self { shell, lines, tasks, paths, bound, works } = self;
         raise_open_files(shell.limits.connections_max);
-        let limits = shell.limits.clone();
         let shell = Arc::new(ArcSwap::from_pointee(shell));
         let paths = Arc::new(paths);
         let mut open = Open {
@@ -305,7 +305,7 @@ impl Site {
             }
             let each = match then {
                 Then::Each(each) => each,
-                Then::Http(config) => http_port(*config, &limits, &paths, &tasks),
+                Then::Http(config) => http_port(*config, &paths, &tasks),
             };
             let listener = Listener {
                 socket: tokio::net::TcpListener::from_std(listener).map_err(failed)?,
@@ -328,13 +328,9 @@ impl Site {
     }
 }
 
-fn http_port(config: Http, limits: &Limits, paths: &Arc<Paths<Target>>, tasks: &Tasks) -> Accepted {
-    let settings = Arc::new(Settings {
-        message_bytes_max: config.message_bytes_max,
-        deflate: config.deflate.clone(),
-        packet_within: limits.packet_within,
-        close_within: limits.close_within,
-    });
+fn http_port(config: Http, paths: &Arc<Paths<Target>>, tasks: &Tasks) -> Accepted {
+    let settings =
+        Arc::new(Settings { message_bytes_max: config.message_bytes_max, deflate: config.deflate.clone() });
     let port = Arc::new(Port { paths: Arc::clone(paths), config, settings, tasks: tasks.clone() });
     Arc::new(move |stream| Box::pin(serve(stream, Arc::clone(&port))))
 }

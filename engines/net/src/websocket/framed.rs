@@ -11,7 +11,7 @@ use super::{
     frame::{Opcode, close_payload, head_len, put_frame, write_head},
     reader::{Event, Reader, Role},
 };
-use crate::{Deflate, exchange::earlier};
+use crate::{Deflate, Shell, exchange::earlier};
 
 /// Told to who began a message and did not end it.
 const MESSAGE_LATE: Close = Close::new(1002, "a message was not complete in time", Again::Soon);
@@ -25,10 +25,6 @@ pub struct Settings {
     pub message_bytes_max: usize,
     /// Compression of what is sent.
     pub deflate: Deflate,
-    /// A message must be complete so long after its first byte.
-    pub packet_within: std::time::Duration,
-    /// How long to wait for the client's close frame.
-    pub close_within: std::time::Duration,
 }
 
 /// A connection within WebSocket frames: it is itself a [`Connection`] over the byte stream.
@@ -40,6 +36,7 @@ pub struct Framed<C> {
     reader: Reader,
     agreed: Option<Agreed>,
     settings: Arc<Settings>,
+    shell: Arc<Shell>,
     /// Since when a message is unfinished.
     message_since: Option<Instant>,
     closing: Option<Box<Closing>>,
@@ -53,9 +50,20 @@ struct Closing {
 
 impl<C: Connection> Framed<C> {
     /// Puts frames around `inner`. `agreed` is what was agreed on about compression.
-    pub(crate) fn new(inner: C, kind: Kind, agreed: Option<Agreed>, settings: Arc<Settings>) -> Self {
+    pub(crate) fn new(
+        inner: C,
+        kind: Kind,
+        agreed: Option<Agreed>,
+        settings: Arc<Settings>,
+        shell: Arc<Shell>,
+    ) -> Self {
         let reader = Reader::new(Role::Server, agreed.is_some(), settings.message_bytes_max);
-        Self { inner, kind, reader, agreed, settings, message_since: None, closing: None }
+        Self { inner, kind, reader, agreed, settings, shell, message_since: None, closing: None }
+    }
+
+    /// When an unfinished message is late.
+    fn message_due(&self) -> Option<Instant> {
+        self.message_since.map(|since| since + self.shell.limits.packet_within)
     }
 
     /// Frames what the inner connection has left in `out` since packet number `first`.
@@ -104,7 +112,7 @@ impl<C: Connection> Framed<C> {
             return;
         }
         put_close(&close, out);
-        let until = now.steady + self.settings.close_within;
+        let until = now.steady + self.shell.limits.close_within;
         self.closing = Some(Box::new(Closing { close, until }));
     }
 
@@ -209,7 +217,7 @@ impl<C: Connection> Connection for Framed<C> {
             }
             return;
         }
-        if self.message_since.is_some_and(|since| since + self.settings.packet_within <= now.steady) {
+        if self.message_due().is_some_and(|at| at <= now.steady) {
             self.begin_close(now, MESSAGE_LATE, out);
             return;
         }
@@ -233,10 +241,7 @@ impl<C: Connection> Connection for Framed<C> {
     fn deadline(&self) -> Option<Instant> {
         match &self.closing {
             Some(closing) => Some(closing.until),
-            None => earlier(
-                self.message_since.map(|since| since + self.settings.packet_within),
-                self.inner.deadline(),
-            ),
+            None => earlier(self.message_due(), self.inner.deadline()),
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
     fuzz_frames, fuzz_offer,
     reader::{Event, Reader, Role},
 };
-use crate::Deflate;
+use crate::{Deflate, Limits, Shell, SystemClock};
 
 const MESSAGE_BYTES_MAX: usize = 100_000;
 
@@ -96,11 +96,18 @@ impl Script {
         let settings = Settings {
             message_bytes_max: MESSAGE_BYTES_MAX,
             deflate: Deflate { bytes_min: 16, cpu_percent_max: 100, ..Deflate::default() },
-            packet_within: Duration::from_secs(30),
-            close_within: Duration::from_secs(5),
+        };
+        let shell = Shell {
+            limits: Limits {
+                packet_within: Duration::from_secs(30),
+                close_within: Duration::from_secs(5),
+                ..Limits::default()
+            },
+            clock: Arc::new(SystemClock),
+            meters: Arc::default(),
         };
         Self {
-            server: Framed::new(Echo, kind, agreed, Arc::new(settings)),
+            server: Framed::new(Echo, kind, agreed, Arc::new(settings), Arc::new(shell)),
             client: Reader::new(Role::Client, agreed.is_some(), usize::MAX),
             now: Now { steady: Instant::now(), wall: Timestamp(0) },
             input: BytesMut::new(),
