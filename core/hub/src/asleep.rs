@@ -30,6 +30,21 @@ impl Replay {
             What::Missed(Missed::Count(n), _) => *n,
             What::Missed(Missed::Unknown, _) | What::StateEnd => 0,
             What::Record(_) => 1,
+            What::Batch(batch) => batch.records().len() as u64,
+        }
+    }
+}
+
+impl Replay {
+    /// What of it comes behind `number`.
+    fn after(&self, number: u64) -> Vec<What> {
+        match &self.what {
+            What::Batch(batch) => {
+                let first = self.number + 1 - self.width();
+                let known = (number + 1).saturating_sub(first) as usize;
+                batch.records().iter().skip(known).cloned().map(What::Record).collect()
+            }
+            what => vec![what.clone()],
         }
     }
 }
@@ -64,6 +79,7 @@ impl Outbox {
             let kept = !subscription.feeds.is_empty();
             match &r.what {
                 What::Record(record) => record.position.is_none(),
+                What::Batch(batch) => batch.records().iter().all(|r| r.position.is_none()),
                 // Said again when the journal is read again.
                 What::Missed(_, gap) => *gap == Gap::Unkept,
                 What::StateEnd => {
@@ -73,6 +89,7 @@ impl Outbox {
             }
         });
         self.ready_bytes = self.ready.iter().map(|r| r.what.weight()).sum();
+        self.ready_records = self.ready.iter().map(|r| r.what.records()).sum();
         for subscription in self.subscriptions.iter_mut().flatten() {
             for feed in &mut subscription.feeds {
                 if !matches!(feed.pace, Pace::Locating(_)) {
@@ -123,8 +140,11 @@ impl Outbox {
                 None => unacked.clone().map(|r| r.number - r.width()).min().unwrap_or(subscription.number),
             };
             for r in unacked.filter(|r| r.number > number).rev() {
-                self.ready_bytes += r.what.weight();
-                self.ready.push_front(Ready { slot: r.slot, life, what: r.what.clone() });
+                for what in r.after(number).into_iter().rev() {
+                    self.ready_bytes += what.weight();
+                    self.ready_records += what.records();
+                    self.ready.push_front(Ready { slot: r.slot, life, what });
+                }
             }
             if subscription.evicted > number {
                 missed = if subscription.feeds.is_empty() {

@@ -26,7 +26,7 @@ use crate::{
     directory::Directory,
     link::{Answer, Call, Delivery, Refused},
     live::{Handle, Link},
-    message::{Record, SessionId},
+    message::{Batch, Record, SessionId},
     outbox::{OutboxLimits, Reading},
     publish::{Dedups, State},
     session::Sessions,
@@ -371,9 +371,11 @@ impl Inner {
         let Some(space) = space.and_then(|i| self.spaces.get(i)) else { return };
         let (lag, limits) = (space.space.lag, self.outbox_limits());
         let mut skipped = 0;
-        self.directory.each(&records[0].message.topic, |session, slot| {
-            skipped += session.push(&*self.access, slot, records, lag, limits).skipped;
-        });
+        for batch in Batch::cut(records) {
+            self.directory.each(&records[0].message.topic, |session, slot| {
+                skipped += session.push(&*self.access, slot, &batch, lag, limits).skipped;
+            });
+        }
         if skipped > 0 {
             self.meters.skipped.add(skipped);
         }
@@ -387,10 +389,18 @@ impl Inner {
     pub(crate) fn delivered(&self, now: Now, deliveries: &[Delivery]) {
         let (mut records, mut bytes, mut first) = (0, 0, None);
         for delivery in deliveries {
-            if let Delivery::Record { record, .. } = delivery {
-                records += 1;
-                bytes += record.message.body.len() as u64;
-                first = first.or(Some(record.at));
+            match delivery {
+                Delivery::Record { record, .. } => {
+                    records += 1;
+                    bytes += record.message.body.len() as u64;
+                    first = first.or(Some(record.at));
+                }
+                Delivery::Batch { batch, .. } => {
+                    records += batch.records().len() as u64;
+                    bytes += batch.body_bytes();
+                    first = first.or(batch.records().first().map(|r| r.at));
+                }
+                _ => {}
             }
         }
         self.meters.messages_out.add(records);

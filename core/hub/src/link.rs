@@ -239,6 +239,15 @@ pub enum Delivery {
         /// The record.
         record: Arc<Record>,
     },
+    /// Records of one topic for one of the session's subscriptions, all at once.
+    Batch {
+        /// Which subscription.
+        subscription: SubscriptionId,
+        /// The number of the first one; the others follow densely.
+        number: u64,
+        /// The records.
+        batch: Arc<crate::message::Batch>,
+    },
     /// Records that this subscription should have had and did not get, just before what comes next.
     Missed {
         /// Which subscription.

@@ -175,6 +175,8 @@ pub struct Record {
     pub at: Timestamp,
     /// The message.
     pub message: Message,
+    /// Roughly what it holds in memory, bytes.
+    weight: u32,
     /// How it looks in each protocol that somebody listens in, made once for all who do.
     forms: Forms,
 }
@@ -183,7 +185,14 @@ impl Record {
     /// A message at its place.
     #[must_use]
     pub fn new(position: Option<Position>, seq: u64, at: Timestamp, message: Message) -> Self {
-        Self { position, seq, at, message, forms: Forms::default() }
+        let weight = u32::try_from(message.weight()).unwrap_or(u32::MAX);
+        Self { position, seq, at, message, weight, forms: Forms::default() }
+    }
+
+    /// Roughly what this holds in memory, bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weight as usize
     }
 
     /// This record in the given form: encoded by the first who asks, remembered for all others.
@@ -195,6 +204,74 @@ impl Record {
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.message.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// Records of one topic and one lane that came together, in order: what a publisher sent in one step, or a
+/// journal committed in one group. A thousand listeners share one, and its encoded forms.
+#[derive(Debug)]
+pub struct Batch {
+    records: Box<[Arc<Record>]>,
+    weight: usize,
+    body_bytes: u64,
+    expires: bool,
+    forms: Forms,
+}
+
+/// Records of one [`Batch`] at most.
+pub const BATCH_RECORDS_MAX: usize = 128;
+/// Weight of one [`Batch`] at most, bytes, unless a single record is heavier.
+pub const BATCH_BYTES_MAX: usize = 64 * 1024;
+
+impl Batch {
+    /// Cuts records of one topic into batches.
+    pub fn cut(records: &[Arc<Record>]) -> impl Iterator<Item = Arc<Self>> {
+        let mut rest = records;
+        std::iter::from_fn(move || {
+            let (mut count, mut weight) = (0, 0);
+            while let Some(record) = rest.get(count).filter(|_| count < BATCH_RECORDS_MAX) {
+                if count > 0 && weight + record.weight() > BATCH_BYTES_MAX {
+                    break;
+                }
+                weight += record.weight();
+                count += 1;
+            }
+            let (these, others) = rest.split_at(count);
+            rest = others;
+            let expires = these.iter().any(|r| r.message.expires_at.is_some());
+            let body_bytes = these.iter().map(|r| r.message.body.len() as u64).sum();
+            let (records, forms) = (these.into(), Forms::default());
+            (count > 0).then(|| Arc::new(Self { records, weight, body_bytes, expires, forms }))
+        })
+    }
+
+    /// The records; at least one.
+    #[must_use]
+    pub fn records(&self) -> &[Arc<Record>] {
+        &self.records
+    }
+
+    /// Roughly what the records hold in memory, bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// Bytes of all bodies.
+    #[must_use]
+    pub fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// Whether some record may not be delivered for ever.
+    #[must_use]
+    pub fn expires(&self) -> bool {
+        self.expires
+    }
+
+    /// All records in the given form, as the door joins them: encoded by the first who asks.
+    pub fn form(&self, form: Form, encode: impl FnOnce(&[Arc<Record>]) -> Bytes) -> &Bytes {
+        self.forms.get(form, || encode(&self.records))
     }
 }
 

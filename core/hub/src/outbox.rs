@@ -12,7 +12,7 @@ use crate::{
     asleep::Replay,
     guard::guard,
     link::{Acked, Delivery, SubscriptionId},
-    message::{Position, Record},
+    message::{Batch, Position, Record},
     space::Lag,
     store::{Missed, Page},
     subscription::{Gap, Pace, Subscription},
@@ -36,6 +36,8 @@ pub(crate) struct Outbox {
     free: Vec<u32>,
     pub(crate) ready: VecDeque<Ready>,
     pub(crate) ready_bytes: usize,
+    /// Records in `ready`.
+    pub(crate) ready_records: usize,
     /// How many were ever taken from the front of `ready`: makes places in it that stay true.
     popped: u64,
     /// Where the newest record of each topic and key waits, for spaces where only that one matters.
@@ -65,6 +67,7 @@ pub(crate) struct Ready {
 #[derive(Clone)]
 pub(crate) enum What {
     Record(Arc<Record>),
+    Batch(Arc<Batch>),
     /// `Gap::Kept`: the journal has them, and gives them again where the session resumes from before.
     Missed(Missed, Gap),
     StateEnd,
@@ -73,7 +76,20 @@ pub(crate) enum What {
 impl What {
     /// What it counts for in the outbox's limit, bytes.
     pub(crate) fn weight(&self) -> usize {
-        if let Self::Record(record) = self { record.message.weight() } else { 0 }
+        match self {
+            Self::Record(record) => record.weight(),
+            Self::Batch(batch) => batch.weight(),
+            Self::Missed(..) | Self::StateEnd => 0,
+        }
+    }
+
+    /// How many records it is.
+    pub(crate) fn records(&self) -> usize {
+        match self {
+            Self::Record(_) => 1,
+            Self::Batch(batch) => batch.records().len(),
+            Self::Missed(..) | Self::StateEnd => 0,
+        }
     }
 }
 
@@ -137,8 +153,9 @@ impl Outbox {
         guard("life", subscription.life == life).then_some(subscription)
     }
 
+    /// Records that wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.ready.len()
+        self.ready_records
     }
 
     /// Takes the waker of a link that waits; called under the lock, woken outside.
@@ -157,19 +174,29 @@ impl Outbox {
         self.ready.is_empty() && !self.untold && !self.behind && self.leave.is_none()
     }
 
+    /// Puts something behind all that waits.
+    pub(crate) fn enqueue(&mut self, slot: u32, life: u32, what: What) {
+        self.ready_bytes += what.weight();
+        self.ready_records += what.records();
+        self.ready.push_back(Ready { slot, life, what });
+    }
+
     /// Records of one topic, for one subscription, from the publisher or the tail.
     pub(crate) fn push(
         &mut self,
         slot: u32,
-        records: &[Arc<Record>],
+        batch: &Arc<Batch>,
         lag: Lag,
         limits: OutboxLimits,
         wanted: impl Fn(&Subscription, &Record) -> bool,
     ) -> Pushed {
         let mut pushed = Pushed::default();
+        if self.push_whole(slot, batch, lag, limits) {
+            return pushed;
+        }
         let Some(Some(subscription)) = self.subscriptions.get_mut(slot as usize) else { return pushed };
-        for record in records {
-            let fits = self.ready.len() < limits.records_max && self.ready_bytes < limits.bytes_max;
+        for record in batch.records() {
+            let fits = self.ready_records < limits.records_max && self.ready_bytes < limits.bytes_max;
             let verdict = match record.position {
                 Some(position) => {
                     let Some(feed) = subscription.feeds.iter().position(|f| f.sent.same_lane(&position))
@@ -258,10 +285,36 @@ impl Outbox {
             if let Some(key) = latest_key {
                 self.latest.insert(key, self.popped + self.ready.len() as u64);
             }
-            self.ready_bytes += record.message.weight();
+            self.ready_bytes += record.weight();
+            self.ready_records += 1;
             self.ready.push_back(Ready { slot, life, what: What::Record(record.clone()) });
         }
         pushed
+    }
+
+    /// Takes a batch as one, where nothing has to be decided record by record. What the server pays for a
+    /// delivery then is a copy of shared bytes.
+    fn push_whole(&mut self, slot: u32, batch: &Arc<Batch>, lag: Lag, limits: OutboxLimits) -> bool {
+        let [first, .., last] = batch.records() else { return false };
+        let fits = self.ready_records + batch.records().len() <= limits.records_max
+            && self.ready_bytes + batch.weight() <= limits.bytes_max;
+        if !fits || batch.expires() || lag == Lag::Latest {
+            return false;
+        }
+        let Some(Some(subscription)) = self.subscriptions.get_mut(slot as usize) else { return false };
+        if subscription.chooses() || subscription.has_missed() {
+            return false;
+        }
+        if let (Some(first), Some(last)) = (first.position, last.position) {
+            let feed = subscription.feeds.iter_mut().find(|f| f.sent.same_lane(&first));
+            let Some(feed) = feed.filter(|f| f.pace == Pace::Live && first.offset > f.sent.offset) else {
+                return false;
+            };
+            feed.sent = last;
+        }
+        let life = subscription.life;
+        self.enqueue(slot, life, What::Batch(batch.clone()));
+        true
     }
 
     /// The state of a subscription's topics, before anything live; `end` where it is complete.
@@ -271,8 +324,7 @@ impl Outbox {
             window.queued += records.len();
         }
         for record in records {
-            self.ready_bytes += record.message.weight();
-            self.ready.push_back(Ready { slot, life, what: What::Record(record) });
+            self.enqueue(slot, life, What::Record(record));
         }
         if end {
             self.ready.push_back(Ready { slot, life, what: What::StateEnd });
@@ -281,21 +333,20 @@ impl Outbox {
 
     /// Takes up to `max` deliveries.
     pub(crate) fn take(&mut self, now: Timestamp, into: &mut Vec<Delivery>, max: usize) {
-        let before = into.len();
-        while into.len() - before < max {
+        let mut taken = 0;
+        while taken < max {
             let Some(Ready { slot, life, what }) = self.ready.pop_front() else { break };
             self.popped += 1;
+            taken += what.records().max(1);
+            self.ready_bytes = self.ready_bytes.saturating_sub(what.weight());
+            self.ready_records = self.ready_records.saturating_sub(what.records());
             let Some(subscription) = self.subscriptions.get_mut(slot as usize).and_then(|s| s.as_deref_mut())
             else {
-                if let What::Record(record) = what {
-                    self.ready_bytes = self.ready_bytes.saturating_sub(record.message.weight());
-                }
                 continue;
             };
             let alive = guard("life", subscription.life == life);
             match what {
                 What::Record(record) => {
-                    self.ready_bytes = self.ready_bytes.saturating_sub(record.message.weight());
                     if !alive {
                         continue;
                     }
@@ -317,6 +368,16 @@ impl Outbox {
                     }
                     into.push(Delivery::Record { subscription: id, number, record });
                 }
+                What::Batch(batch) if alive => {
+                    let (id, number) = (subscription.id, subscription.number + 1);
+                    subscription.number += batch.records().len() as u64;
+                    self.delivered += batch.records().len() as u64;
+                    let (last, first) = (subscription.number, &batch.records()[0]);
+                    if first.position.is_none() {
+                        self.remember(slot, life, last, || What::Batch(batch.clone()));
+                    }
+                    into.push(Delivery::Batch { subscription: id, number, batch });
+                }
                 What::Missed(missed, gap) if alive => {
                     into.push(tell(subscription, missed));
                     let number = subscription.number;
@@ -325,11 +386,11 @@ impl Outbox {
                     }
                 }
                 What::StateEnd if alive => into.push(Delivery::StateEnd { subscription: subscription.id }),
-                What::Missed(..) | What::StateEnd => {}
+                What::Batch(_) | What::Missed(..) | What::StateEnd => {}
             }
         }
         if self.ready.is_empty() {
-            self.ready_bytes = 0;
+            (self.ready_bytes, self.ready_records) = (0, 0);
             if !self.latest.is_empty() {
                 self.latest = FxHashMap::default();
             }
@@ -442,9 +503,7 @@ impl Outbox {
             if let Some(window) = &mut subscription.window {
                 window.queued += 1;
             }
-            self.ready_bytes += record.message.weight();
-            let what = What::Record(record);
-            self.ready.push_back(Ready { slot: reading.slot, life: reading.life, what });
+            self.enqueue(reading.slot, reading.life, What::Record(record));
         }
     }
 
@@ -499,7 +558,8 @@ impl Outbox {
             && let Some(record) = window.waiting.pop_front()
         {
             window.queued += 1;
-            self.ready_bytes += record.message.weight();
+            self.ready_bytes += record.weight();
+            self.ready_records += 1;
             self.ready.push_back(Ready { slot, life, what: What::Record(record) });
         }
     }
@@ -559,6 +619,10 @@ mod tests {
         Arc::new(Record::new(position, 0, Timestamp(0), message))
     }
 
+    fn one(body: &'static str) -> Arc<Batch> {
+        Batch::cut(&[record(None, body)]).next().unwrap()
+    }
+
     fn subscribed(outbox: &mut Outbox, feeds: &[Feed]) -> u32 {
         let mut subscription = Box::new(Subscription::new(1, Filter::new("a").unwrap(), None));
         subscription.feeds.extend(feeds.iter().cloned());
@@ -568,12 +632,14 @@ mod tests {
     fn bodies(outbox: &mut Outbox) -> Vec<String> {
         let mut taken = Vec::new();
         outbox.take(Timestamp(0), &mut taken, 100);
+        let body = |r: &Arc<Record>| String::from_utf8(r.message.body.to_vec()).unwrap();
         let text = |d: Delivery| match d {
-            Delivery::Record { record, .. } => String::from_utf8(record.message.body.to_vec()).unwrap(),
-            Delivery::Missed { missed, .. } => format!("{missed:?}"),
-            other => format!("{other:?}"),
+            Delivery::Record { record, .. } => vec![body(&record)],
+            Delivery::Batch { batch, .. } => batch.records().iter().map(body).collect(),
+            Delivery::Missed { missed, .. } => vec![format!("{missed:?}")],
+            other => vec![format!("{other:?}")],
         };
-        taken.into_iter().map(text).collect()
+        taken.into_iter().flat_map(text).collect()
     }
 
     /// An older link's read may end after a newer link resumed from another place: with threads, not in the
@@ -605,10 +671,10 @@ mod tests {
         let mut outbox = Outbox::new(false);
         let slot = subscribed(&mut outbox, &[]);
         for body in ["1", "2", "3", "4", "5", "6"] {
-            outbox.push(slot, &[record(None, body)], Lag::Skip, LIMITS, |_, _| true);
+            outbox.push(slot, &one(body), Lag::Skip, LIMITS, |_, _| true);
         }
         assert_eq!(bodies(&mut outbox), ["1", "2", "3", "4", "Count(2)"]);
-        outbox.push(slot, &[record(None, "7")], Lag::Skip, LIMITS, |_, _| true);
+        outbox.push(slot, &one("7"), Lag::Skip, LIMITS, |_, _| true);
         assert_eq!(bodies(&mut outbox), ["7"]);
     }
 
@@ -617,11 +683,28 @@ mod tests {
         let mut outbox = Outbox::new(false);
         let slot = subscribed(&mut outbox, &[]);
         for body in ["1", "2", "3"] {
-            outbox.push(slot, &[record(None, body)], Lag::Latest, LIMITS, |_, _| true);
+            outbox.push(slot, &one(body), Lag::Latest, LIMITS, |_, _| true);
         }
         assert_eq!(bodies(&mut outbox), ["3"]);
-        outbox.push(slot, &[record(None, "4")], Lag::Latest, LIMITS, |_, _| true);
+        outbox.push(slot, &one("4"), Lag::Latest, LIMITS, |_, _| true);
         assert_eq!(bodies(&mut outbox), ["4"]);
+    }
+
+    #[test]
+    fn a_batch_goes_as_one_and_comes_again_in_parts() {
+        let mut outbox = Outbox::new(true);
+        let slot = subscribed(&mut outbox, &[]);
+        let batch = Batch::cut(&["1", "2", "3"].map(|b| record(None, b))).next().unwrap();
+        outbox.push(slot, &batch, Lag::Skip, LIMITS, |_, _| true);
+        assert_eq!(outbox.waiting(), 3);
+        assert_eq!(bodies(&mut outbox), ["1", "2", "3"]);
+        outbox.fall_asleep();
+        outbox.wake_up(&[Have { subscription: 1, number: Some(2), positions: vec![] }]);
+        assert_eq!(bodies(&mut outbox), ["3"]);
+        // Five do not fit into four: what does goes one by one.
+        let batch = Batch::cut(&["4", "5", "6", "7", "8"].map(|b| record(None, b))).next().unwrap();
+        outbox.push(slot, &batch, Lag::Skip, LIMITS, |_, _| true);
+        assert_eq!(bodies(&mut outbox), ["4", "5", "6", "7", "Count(1)"]);
     }
 
     #[test]
@@ -629,7 +712,7 @@ mod tests {
         let mut outbox = Outbox::new(false);
         let slot = subscribed(&mut outbox, &[]);
         for _ in 0..5 {
-            outbox.push(slot, &[record(None, "x")], Lag::Close, LIMITS, |_, _| true);
+            outbox.push(slot, &one("x"), Lag::Close, LIMITS, |_, _| true);
         }
         assert_eq!(outbox.leave, Some(Close::TOO_SLOW));
     }
@@ -639,12 +722,12 @@ mod tests {
         let mut outbox = Outbox::new(true);
         let slot = subscribed(&mut outbox, &[]);
         for body in ["1", "2", "3"] {
-            outbox.push(slot, &[record(None, body)], Lag::Skip, LIMITS, |_, _| true);
+            outbox.push(slot, &one(body), Lag::Skip, LIMITS, |_, _| true);
         }
         assert_eq!(bodies(&mut outbox), ["1", "2", "3"]);
         outbox.ack(slot, Acked::Number(1));
         outbox.fall_asleep();
-        outbox.push(slot, &[record(None, "4")], Lag::Skip, LIMITS, |_, _| true);
+        outbox.push(slot, &one("4"), Lag::Skip, LIMITS, |_, _| true);
         outbox.wake_up(&[]);
         assert_eq!(bodies(&mut outbox), ["2", "3", "4"]);
         outbox.fall_asleep();
@@ -658,7 +741,7 @@ mod tests {
         let subscription = Box::new(Subscription::new(1, Filter::new("a").unwrap(), Some(2)));
         let slot = outbox.add(subscription, 1);
         for body in ["1", "2", "3"] {
-            outbox.push(slot, &[record(None, body)], Lag::Skip, LIMITS, |_, _| true);
+            outbox.push(slot, &one(body), Lag::Skip, LIMITS, |_, _| true);
         }
         assert_eq!(bodies(&mut outbox), ["1", "2"]);
         outbox.ack(slot, Acked::Number(1));

@@ -10,7 +10,7 @@ use yizhan_talk::{Now, Timestamp};
 use crate::{
     access::{Access, Action, Bucket, Peer, Principal, Verdict},
     inspect::{ConnectionView, SessionView, SubscriptionView},
-    message::{Message, Record, SessionId},
+    message::{Batch, Message, Record, SessionId},
     outbox::{Outbox, OutboxLimits, Pushed},
     space::Lag,
     subscription::Subscription,
@@ -104,12 +104,12 @@ impl Session {
         &self,
         access: &dyn Access,
         slot: u32,
-        records: &[Arc<Record>],
+        batch: &Arc<Batch>,
         lag: Lag,
         limits: OutboxLimits,
     ) -> Pushed {
         let mut state = self.state.lock();
-        let pushed = state.outbox.push(slot, records, lag, limits, |s, r| self.wants(access, s, r));
+        let pushed = state.outbox.push(slot, batch, lag, limits, |s, r| self.wants(access, s, r));
         let waker = if state.outbox.is_idle() { None } else { state.outbox.take_waker() };
         drop(state);
         if let Some(waker) = waker {

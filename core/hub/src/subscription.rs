@@ -115,6 +115,16 @@ impl Subscription {
         self.missed = Missed::Unknown;
     }
 
+    /// Whether something about each record decides if it is delivered, or when.
+    pub(crate) fn chooses(&self) -> bool {
+        self.window.is_some() || self.no_local || self.checked
+    }
+
+    /// Whether something was missed and not told yet.
+    pub(crate) fn has_missed(&self) -> bool {
+        self.missed != Missed::NONE || self.missed_kept != Missed::NONE
+    }
+
     /// Counts a record that did not fit.
     pub(crate) fn lose(&mut self, record: &Record) {
         let gap = if record.position.is_some() { &mut self.missed_kept } else { &mut self.missed };

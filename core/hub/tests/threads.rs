@@ -20,7 +20,7 @@ use std::{
 
 use yizhan_hub::{
     Answer, Call, Content, Credentials, Delivery, Filter, Hello, Hub, HubLimits, Keep, Lag, Limits, Link,
-    Options, Peer, Position, Space, Topic,
+    Options, Peer, Position, Record, Space, Topic,
     access::Open,
     link::{Acked, Durability, Have, Publish, Resume, Start, Subscribe},
     memory::Memory,
@@ -134,22 +134,10 @@ struct Heard {
 impl Heard {
     fn take(&mut self, delivery: &Delivery) {
         match delivery {
-            Delivery::Record { number, record, .. } => {
-                assert!(*number > self.number, "numbers grow");
-                self.number = *number;
-                let topic = record.message.topic.as_str();
-                let text = std::str::from_utf8(&record.message.body).expect("digits");
-                let found: u64 = text.parse().expect("digits");
-                let next = self.next.entry(topic.to_owned()).or_insert(1);
-                if topic.starts_with('k') {
-                    assert_eq!(found, *next, "{topic}: each once and in order");
-                } else {
-                    assert!(found >= *next, "{topic}: none twice");
-                    self.unkept += 1;
-                }
-                *next = found + 1;
-                if let Some(position) = record.position {
-                    self.positions.insert(position.lane, position);
+            Delivery::Record { number, record, .. } => self.take_record(*number, record),
+            Delivery::Batch { number, batch, .. } => {
+                for (number, record) in (*number..).zip(batch.records()) {
+                    self.take_record(number, record);
                 }
             }
             Delivery::Missed { missed: Missed::Count(n), .. } => {
@@ -157,6 +145,25 @@ impl Heard {
                 self.number += n;
             }
             other => panic!("{other:?}"),
+        }
+    }
+
+    fn take_record(&mut self, number: u64, record: &Record) {
+        assert!(number > self.number, "numbers grow");
+        self.number = number;
+        let topic = record.message.topic.as_str();
+        let text = std::str::from_utf8(&record.message.body).expect("digits");
+        let found: u64 = text.parse().expect("digits");
+        let next = self.next.entry(topic.to_owned()).or_insert(1);
+        if topic.starts_with('k') {
+            assert_eq!(found, *next, "{topic}: each once and in order");
+        } else {
+            assert!(found >= *next, "{topic}: none twice");
+            self.unkept += 1;
+        }
+        *next = found + 1;
+        if let Some(position) = record.position {
+            self.positions.insert(position.lane, position);
         }
     }
 

@@ -196,8 +196,8 @@ impl World {
         let journal = self.journals[self.chance.below(self.journals.len())].clone();
         let pick = self.chance.next() as usize;
         match self.chance.below(100) {
-            0..25 => self.publish(),
-            25..38 => drop(journal.commit()),
+            0..12 => self.publish(),
+            12..38 => drop(journal.commit()),
             38..50 => drop(journal.show()),
             50..57 => drop(journal.look(pick)),
             57..64 => drop(journal.answer(pick)),
@@ -271,6 +271,16 @@ impl World {
 
     fn publish(&mut self) {
         let topic = Topic::new(TOPICS[self.chance.below(TOPICS.len())]).unwrap();
+        // Several at once make batches.
+        for _ in 0..1 + self.chance.below(4) {
+            self.publish_one(topic.clone());
+        }
+        if self.chance.below(3) > 0 {
+            self.publisher.flush(self.clock.now());
+        }
+    }
+
+    fn publish_one(&mut self, topic: Topic) {
         let number = self.published.get_mut(&topic).unwrap();
         *number += 1;
         let publish = Publish {
@@ -286,9 +296,6 @@ impl World {
         let now = self.clock.now();
         if let Called::Later(answer) = self.publisher.call(now, Call::Publish(publish)) {
             self.answers.push(answer);
-        }
-        if self.chance.below(3) > 0 {
-            self.publisher.flush(now);
         }
     }
 
@@ -331,6 +338,15 @@ impl World {
                     }
                     listener.number = number;
                     listener.check(i, &record)?;
+                }
+                Delivery::Batch { number, batch, .. } => {
+                    if number <= listener.number {
+                        return Err(format!("listener {i}: batch {number} after {}", listener.number));
+                    }
+                    listener.number = number + batch.records().len() as u64 - 1;
+                    for record in batch.records() {
+                        listener.check(i, record)?;
+                    }
                 }
                 Delivery::Missed { missed: Missed::Count(n), .. } => {
                     listener.missed += n;
