@@ -5,7 +5,7 @@
 
 use std::{
     path::Path,
-    sync::atomic::Ordering::{AcqRel, Acquire, Relaxed},
+    sync::atomic::Ordering::{Acquire, Relaxed},
 };
 
 use yizhan_hub::{
@@ -145,16 +145,6 @@ impl Lane {
             }
         }
         Ok(())
-    }
-
-    /// Whether anything may be on the shelf.
-    pub(crate) fn has_shelved(&self) -> bool {
-        self.shelved.load(Acquire)
-    }
-
-    /// Remembers that something was put on the shelf.
-    pub(crate) fn set_shelved(&self) {
-        self.shelved.fetch_or(true, AcqRel);
     }
 }
 

@@ -66,6 +66,12 @@ pub enum OpenError {
         /// What its `FORMAT` says.
         found: String,
     },
+    /// A restore into it did not come to its end.
+    #[error("a restore into {folder} was not finished: remove the folder and restore again")]
+    Unfinished {
+        /// The folder.
+        folder: String,
+    },
     /// The operating system refused.
     #[error("{path}: {error}")]
     Io {
@@ -129,7 +135,7 @@ impl Disk {
         let files = SystemFiles;
         files.make_folder(folder).map_err(OpenError::io(folder))?;
         let lock = lock(folder)?;
-        check_format(folder)?;
+        check_format(folder, Unfinished::Refused)?;
         let tables = folder.join("tables");
         // Versions go on above all that were given: they are counted one by one, microseconds go faster.
         let now = clock.now().wall.0;
@@ -390,8 +396,21 @@ pub(crate) fn lock(folder: &Path) -> Result<fs::File, OpenError> {
     Ok(file)
 }
 
+/// A file that is there while a folder is being filled.
+pub(crate) const UNFINISHED: &str = "UNFINISHED";
+
+/// Whether a folder that is being filled is fine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unfinished {
+    Refused,
+    Expected,
+}
+
 /// Makes sure that this version can read the folder; a new folder gets its mark.
-pub(crate) fn check_format(folder: &Path) -> Result<(), OpenError> {
+pub(crate) fn check_format(folder: &Path, unfinished: Unfinished) -> Result<(), OpenError> {
+    if unfinished == Unfinished::Refused && folder.join(UNFINISHED).exists() {
+        return Err(OpenError::Unfinished { folder: folder.display().to_string() });
+    }
     let path = folder.join("FORMAT");
     match fs::read_to_string(&path) {
         Ok(found) if found == FORMAT => Ok(()),

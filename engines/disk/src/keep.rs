@@ -35,8 +35,8 @@ pub(crate) fn shape(limits: &Limits, lanes: usize, segment_bytes: u64) -> Shape 
 
 /// Deletes what is over the limits, oldest first, whole segments at a time. Blocks.
 ///
-/// Of bytes at most `bytes_max` stay, except for the segment that is written to. Of records at least
-/// `records_max` stay, and up to a segment more. A segment goes when its newest record is too old.
+/// Never more than is over: of bytes and records at least the limit stays where there is so much, and up
+/// to a segment more. A segment is too old when its newest record is.
 pub(crate) fn retain(lanes: &[Arc<Lane>], limits: &Limits, now: Timestamp) -> Result<(), StoreError> {
     while let Some(lane) = next_over(lanes, limits, now) {
         if !lane.delete_oldest()? {
@@ -73,7 +73,7 @@ fn next_over<'a>(lanes: &'a [Arc<Lane>], limits: &Limits, now: Timestamp) -> Opt
     }
     let (lane, segment) = oldest?;
     let holds = segment.holds();
-    let over = bytes > limits.bytes_max
+    let over = bytes - segment.bytes() >= limits.bytes_max
         || records - holds.records >= limits.records_max
         || now.since(holds.last_at) > limits.age_max;
     over.then_some(lane)
@@ -89,6 +89,15 @@ struct Saved {
 impl Lane {
     /// Deletes the oldest segment, unless it is written to. Gives whether there was one.
     pub(crate) fn delete_oldest(&self) -> Result<bool, StoreError> {
+        let [_, next, ..] = &self.log.segments()[..] else { return Ok(false) };
+        // Numbers and ids of what is deleted are known from a checkpoint after a restart.
+        if self.checkpointed.load(Relaxed) < next.base {
+            match self.checkpoint() {
+                // Deleting is what makes space again; the shelf has the numbers, too.
+                Ok(()) | Err(StoreError::Full) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let _care = self.care.lock();
         // A row that a tombstone has outdated must go before the tombstone does.
         self.clear_stale()?;
@@ -135,16 +144,21 @@ impl Lane {
                 }));
             }
         }
-        for piece in dormant.chunks(SHELF_ROWS_MAX) {
-            self.around.shelf.write(piece.to_vec())?;
-        }
-        for piece in saved.chunks(SHELF_ROWS_MAX) {
-            let rows: Result<Vec<Option<Row>>, StoreError> =
-                piece.iter().map(|s| self.saved_row(s)).collect();
-            self.around.shelf.write(rows?.into_iter().flatten().collect())?;
-        }
-        if !saved.is_empty() {
-            self.set_shelved();
+        let write = || {
+            for piece in dormant.chunks(SHELF_ROWS_MAX) {
+                self.around.shelf.write(piece.to_vec())?;
+            }
+            for piece in saved.chunks(SHELF_ROWS_MAX) {
+                let rows: Result<Vec<Option<Row>>, StoreError> =
+                    piece.iter().map(|s| self.saved_row(s)).collect();
+                self.around.shelf.write(rows?.into_iter().flatten().collect())?;
+            }
+            Ok(())
+        };
+        if let Err(error) = write() {
+            // The records stay in the log, which may outdate what was already put on the shelf.
+            self.stale.lock().extend(saved.into_iter().map(|s| (s.topic, s.key)));
+            return Err(error);
         }
         Ok(saved)
     }

@@ -69,8 +69,6 @@ pub(crate) struct Lane {
     pub(crate) care: Mutex<()>,
     /// Rows on the shelf that may have been replaced by something in the log.
     pub(crate) stale: Mutex<Vec<Stale>>,
-    /// Whether anything was ever put on the shelf.
-    pub(crate) shelved: AtomicBool,
     /// The latest moment a record was taken that retention has deleted since, µs.
     pub(crate) deleted_at: AtomicU64,
     /// The place of the newest record that retention has deleted; 0 where it deleted none.
@@ -131,7 +129,6 @@ impl Lane {
             prepared: Mutex::default(),
             care: Mutex::default(),
             stale: Mutex::default(),
-            shelved: AtomicBool::new(false),
             deleted_at: AtomicU64::new(0),
             deleted: AtomicU64::new(0),
             checkpointed: AtomicU64::new(0),

@@ -10,7 +10,9 @@
 //! and `history` (what comes out), `recover` and `checkpoint` (starting), `keep` and `shelf` (retention),
 //! `journal`, `tables`, `disk` (the store), `backup` and `check` (tools).
 
+mod backup;
 mod chain;
+mod check;
 mod checkpoint;
 mod codec;
 mod config;
@@ -34,6 +36,8 @@ mod shelf;
 mod tables;
 mod writer;
 
+pub use backup::{BackupError, BackupReport, Progress, restore, verify};
+pub use check::{CheckReport, SpaceCheck, check};
 pub use codec::fuzz_record;
 pub use config::Config;
 pub use disk::{Disk, OpenError, Recovery};
@@ -42,6 +46,9 @@ pub use recover::LaneRecovery;
 
 #[cfg(test)]
 mod tests {
+    mod backup;
+    mod crash;
+    mod sim_files;
     mod store;
     mod support;
 }

@@ -120,11 +120,10 @@ impl Opening<'_> {
         // A checkpoint tells what is on the shelf only if nothing was deleted since that it had not seen.
         if summary.end < begin || summary.end == 0 {
             self.take_shelf(begin)?;
-        } else {
-            self.lane.shelved.store(self.any_on_shelf()?, Relaxed);
         }
         self.read_segments(&bases, &summary)?;
         self.note_deleted(begin, &summary);
+        self.doubt_shelf(begin)?;
         let last = log.last();
         let end = last.as_ref().map_or(0, |s| s.holds().end);
         if last.is_none() || end < summary.end {
@@ -198,10 +197,19 @@ impl Opening<'_> {
         Ok(Summary::default())
     }
 
-    fn any_on_shelf(&self) -> Result<bool, StoreError> {
-        let mut any = false;
-        self.lane.around.shelf.scan(&shelf::keyed_prefix(self.lane.place()), &mut |_, _| any = true)?;
-        Ok(any)
+    /// Remembers which rows on the shelf are out of date: a crash came between a change and clearing up.
+    fn doubt_shelf(&self, begin: u64) -> Result<(), StoreError> {
+        let lane = self.lane;
+        let prefix = shelf::keyed_prefix(lane.place());
+        let (index, mut stale) = (lane.index.read(), lane.stale.lock());
+        lane.around.shelf.scan(&prefix, &mut |row, frame| {
+            let place = offset_of(frame) + 1;
+            let Some((topic, key)) = shelf::topic_and_key(row) else { return };
+            let known = index.topic(topic.as_str()).and_then(|e| e.key(key));
+            if known != Some(place) || place > begin {
+                stale.push((topic, key.into()));
+            }
+        })
     }
 
     /// Takes from the shelf what the deleted segments left, in place of what the index knows of them.
@@ -218,9 +226,7 @@ impl Opening<'_> {
             },
         )?;
         shelf.scan(&shelf::keyed_prefix(lane.place()), &mut |_, frame| {
-            lane.set_shelved();
-            let offset =
-                frame.get(16..24).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b));
+            let offset = offset_of(frame);
             let taken = Frame::whole(frame, offset).ok().and_then(|(frame, _)| {
                 let topic = Topic::new(frame.topic).ok()?;
                 let key = frame.key_and_id().ok()?.0?;
@@ -244,13 +250,18 @@ impl Opening<'_> {
 
     /// What retention deleted, also since the checkpoint was written.
     fn note_deleted(&self, begin: u64, summary: &Summary) {
-        let gone = || summary.segments.iter().filter(|(base, _)| *base < begin).map(|(_, holds)| holds);
-        let mut deleted = gone().map(|h| h.newest).max().unwrap_or(0).max(summary.deleted);
-        let mut deleted_at = gone().map(|h| h.last_at).max().unwrap_or_default().max(summary.deleted_at);
-        if deleted == 0 && begin > 0 {
-            // Nobody wrote it down: it lies at the beginning at the latest.
-            deleted = begin;
-            deleted_at = self.lane.log.segments().first().map(|s| s.holds().first_at).unwrap_or_default();
+        let (mut deleted, mut deleted_at) = (summary.deleted, summary.deleted_at);
+        if begin > summary.segments.first().map_or(0, |(base, _)| *base) {
+            let gone = || summary.segments.iter().filter(|(base, _)| *base < begin).map(|(_, holds)| holds);
+            // What was written to a segment after the checkpoint is not in there. It lay before the
+            // beginning, and was taken before what is left.
+            let whole = gone().find(|holds| holds.end == begin);
+            deleted = whole.map_or(begin, |holds| holds.newest);
+            deleted_at = gone().map(|holds| holds.last_at).max().unwrap_or_default().max(deleted_at);
+            if whole.is_none() {
+                let first = self.lane.log.segments().first().map(|s| s.holds().first_at);
+                deleted_at = deleted_at.max(first.unwrap_or_default());
+            }
         }
         self.lane.deleted.store(deleted, Relaxed);
         self.lane.deleted_at.store(deleted_at.0, Relaxed);
@@ -342,13 +353,6 @@ impl Opening<'_> {
                 lane.ids.lock().remember(std::mem::take(&mut self.ids));
             }
         }
-        if let Some(key) = key
-            && lane.has_shelved()
-            && let Some(entry) = index.entry(topic)
-        {
-            // The row may be there or not; taking one off that is not there does no harm.
-            lane.stale.lock().push((entry.name.clone(), key.into()));
-        }
         self.report.records_read += 1;
     }
 
@@ -403,4 +407,9 @@ impl Opening<'_> {
         }
         Ok(end)
     }
+}
+
+/// The offset that a frame says it belongs to.
+fn offset_of(frame: &[u8]) -> u64 {
+    frame.get(16..24).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))
 }

@@ -22,6 +22,8 @@ pub(crate) trait Shelf: Send + Sync + 'static {
     fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
 }
 
+/// Space, lane and kind.
+const PREFIX_BYTES: usize = 5;
 const KEYED: u8 = b'k';
 const DORMANT: u8 = b'd';
 
@@ -54,6 +56,12 @@ pub(crate) fn keyed_row(lane: &LanePlace, topic: &str, key: &str) -> Vec<u8> {
     row
 }
 
+/// Topic and key of a [`keyed_row`]; `None` where it is none.
+pub(crate) fn topic_and_key(row: &[u8]) -> Option<(Topic, &str)> {
+    let (topic, key) = std::str::from_utf8(row.get(PREFIX_BYTES..)?).ok()?.split_once('\0')?;
+    Some((Topic::new(topic).ok()?, key))
+}
+
 /// A topic's number when the last of its records was taken by retention.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Dormant {
@@ -77,7 +85,7 @@ impl Dormant {
 
     /// Reads a row; `None` where it is none.
     pub(crate) fn read(key: &[u8], value: &[u8]) -> Option<Self> {
-        let topic = std::str::from_utf8(key.get(prefix_len()..)?).ok()?;
+        let topic = std::str::from_utf8(key.get(PREFIX_BYTES..)?).ok()?;
         let mut r = Reader::new(value);
         Some(Self {
             topic: Topic::new(topic).ok()?,
@@ -86,8 +94,4 @@ impl Dormant {
             high: Timestamp(r.u64_le().ok()?),
         })
     }
-}
-
-const fn prefix_len() -> usize {
-    5
 }

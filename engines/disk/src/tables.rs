@@ -189,15 +189,20 @@ impl Tables {
         })
     }
 
-    /// Shows all rows of all keyspaces as they are at one moment.
-    pub(crate) fn export(
+    /// All tables as they are at this moment.
+    pub(crate) fn snapshot(&self) -> Result<fjall::Snapshot, StoreError> {
+        Ok(self.open.read().as_ref().ok_or(StoreError::Closed)?.database.snapshot())
+    }
+
+    /// Shows all rows of a snapshot.
+    pub(crate) fn each_row(
         &self,
+        snapshot: &fjall::Snapshot,
         mut each: impl FnMut(&str, &[u8], &[u8]) -> std::io::Result<()>,
     ) -> Result<(), StoreError> {
         use fjall::Readable;
         let open = self.open.read();
         let open = open.as_ref().ok_or(StoreError::Closed)?;
-        let snapshot = open.database.snapshot();
         for name in open.database.list_keyspace_names() {
             let keyspace = open.keyspace(&name).map_err(store_error)?;
             for row in snapshot.iter(&keyspace) {
@@ -242,7 +247,10 @@ impl Tables {
     }
 
     fn has_room(&self, free: &mut Option<(Instant, u64)>) -> bool {
-        if free.is_none_or(|(when, _)| when.elapsed() >= FREE_BYTES_AGE_MAX) {
+        // That there is enough is believed for a while; that there is not is asked again each time.
+        let known =
+            |(when, free): (Instant, u64)| free >= self.reserve_bytes && when.elapsed() < FREE_BYTES_AGE_MAX;
+        if !free.is_some_and(known) {
             // Where the free space cannot be known, writing shows it.
             *free = Some((Instant::now(), SystemFiles.free_bytes(&self.folder).unwrap_or(u64::MAX)));
         }

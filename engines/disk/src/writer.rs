@@ -87,7 +87,7 @@ pub(crate) struct Writer {
     room_end: u64,
     group: Group,
     /// A range in which a failed write may have left something.
-    dirty: Option<(u64, u64)>,
+    pub(crate) dirty: Option<(u64, u64)>,
     free: Option<(Instant, u64)>,
 }
 
@@ -177,7 +177,10 @@ impl Writer {
     }
 
     fn check_free(&mut self, age_max: Duration) -> Result<(), StoreError> {
-        let known = self.free.filter(|(when, _)| when.elapsed() < age_max).map(|(_, free)| free);
+        let reserve = self.lane.around.config.reserve_bytes;
+        // That there is enough is believed for a while; that there is not is asked again each time.
+        let known = self.free.filter(|(when, free)| *free >= reserve && when.elapsed() < age_max);
+        let known = known.map(|(_, free)| free);
         let free = match known {
             Some(free) => free,
             None => {
@@ -188,7 +191,7 @@ impl Writer {
                 free
             }
         };
-        if free < self.lane.around.config.reserve_bytes { Err(StoreError::Full) } else { Ok(()) }
+        if free < reserve { Err(StoreError::Full) } else { Ok(()) }
     }
 
     /// Puts a message into the group.
@@ -320,7 +323,8 @@ impl Writer {
                 return Err(self.fail("writing", &error));
             }
             tracing::warn!(file = %self.segment.path.display(), "the disk is full: messages are refused");
-            // What stays for now is cleaned before the next group.
+            // What stays for now is cleaned before the next group. Should the power fail before that, some
+            // of these may be there all the same; their ids tell.
             let _ = self.clean();
             return Err(StoreError::Full);
         }

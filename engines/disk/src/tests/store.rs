@@ -131,13 +131,14 @@ async fn retention_frees_the_disk_and_keeps_the_state() {
             append(&j, message("busy", &body)).await;
         }
         disk.maintain(T0).unwrap();
-        assert!(j.figures().bytes <= 300 << 10, "{:?}", j.figures());
-        assert!(segments(folder.path()).len() <= 6);
+        let bytes = j.figures().bytes;
+        assert!((300 << 10..365 << 10).contains(&bytes), "{bytes}");
+        assert!(segments(folder.path()).len() <= 7);
         let check = async |j: &Arc<dyn yizhan_hub::Journal>| {
             assert_eq!(bodies(&j.state(&filter("#"), 9).await.unwrap()), ["old but newest"]);
             assert_eq!(bodies(&j.state(&filter("state/a"), 9).await.unwrap()), ["old but newest"]);
             let newest = j.history(&topic("busy"), Range::Newest, ALL).await.unwrap();
-            assert!(newest.records.len() < 300 && newest.at_end);
+            assert!(newest.records.len() < 370 && newest.at_end);
             let oldest = newest.records[0].seq;
             let after = j.history(&topic("busy"), Range::After(3), PageSizeOf(1)).await.unwrap();
             assert_eq!((after.missed, after.records[0].seq), (Missed::Count(oldest - 4), oldest));
