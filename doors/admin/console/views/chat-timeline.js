@@ -231,7 +231,7 @@ function rowForm(row) {
  */
 function makeRow(row, room) {
   if (row.kind === 'day') return h('li', { class: 'day' }, h('span', null, day(row.at)));
-  if (row.kind === 'unread') return h('li', { class: 'unread-line', role: 'separator' }, h('span', null, t('chat.new')));
+  if (row.kind === 'unread') return h('li', { class: 'unread-line' }, h('span', null, t('chat.new')));
   if (row.kind === 'start') return startRow(room);
   if (row.kind === 'waiting') return waitingRow(row.item, row.first);
   const { message, first, own, seen } = row;

@@ -32,7 +32,7 @@ class SignIn extends Part {
     const look = h('button', { class: 'icon-button', type: 'button', title: t('theme'), 'aria-label': t('theme'), 'aria-haspopup': 'menu', on: { click: () => openMenu(look, lookMenu()) } }, icon('settings'));
     this.replaceChildren(
       h(
-        'section',
+        'header',
         { class: 'welcome' },
         road(),
         h('div', { class: 'brand' }, mark(), h('b', null, 'Yizhan', h('span', { lang: 'zh-CN' }, '驿站'))),

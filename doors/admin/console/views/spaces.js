@@ -14,6 +14,8 @@ class Spaces extends Part {
 
   begin() {
     this.className = 'page';
+    // Nothing in it can be focused, and it may have to be scrolled by keys.
+    this.tabIndex = 0;
     this.replaceChildren(heading(t('nav.spaces'), t('spaces.text')), this.#frame);
     void this.#look();
     this.each(5000, () => {
