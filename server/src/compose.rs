@@ -3,21 +3,17 @@
 use std::{
     path::Path,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 use anyhow::Context;
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
-use yizhan_hub::{
-    Hub, Journal, Keep, Options, Principal, Refused, Space, Store, StoreError, Table, Work, memory::Memory,
-};
+use yizhan_hub::{Hub, Journal, Keep, Options, Space, Store, StoreError, Table, Work, memory::Memory};
 use yizhan_identity::{Identity, Job, Revoked, Seams};
 use yizhan_net::{Door, Site, SystemClock};
-use yizhan_socket::{Socket, Terms, Ticket, Tickets};
 use yizhan_talk::{Clock, Now};
 
-use crate::{config::Config, figures::VERSION};
+use crate::config::Config;
 
 /// Passwords that wait for a thread; identity refuses before this is reached.
 const JOBS_MAX: usize = 1024;
@@ -30,7 +26,6 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<Stores>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) site: Site,
-    pub(crate) socket: Socket,
     /// Told when newer keys for JWTs are wanted.
     pub(crate) keys_wanted: Arc<Notify>,
 }
@@ -67,19 +62,52 @@ pub(crate) async fn compose(config: &Config, data: &Path) -> anyhow::Result<Part
     // Set once, here.
     drop(hub_place.set(hub.clone()));
     let site = Site::new(config.limits.clone(), clock.clone());
-    let terms = Terms {
-        config: config.socket.clone(),
-        server: format!("yizhan/{VERSION}"),
-        subscriptions_max: config.hub.subscriptions_max,
-    };
-    let tickets = IdentityTickets { identity: identity.clone(), ticket_for: config.identity.ticket_for };
-    let socket = Socket::new(hub.clone(), terms, Arc::new(tickets));
-    Ok(Parts { hub, hub_work, identity, store, clock, site, socket, keys_wanted })
+    Ok(Parts { hub, hub_work, identity, store, clock, site, keys_wanted })
 }
 
-/// All doors.
-pub(crate) fn doors(socket: &Socket, admin: yizhan_admin::Admin) -> Vec<Box<dyn Door>> {
-    vec![Box::new(socket.clone()), Box::new(admin)]
+/// All doors, and what is to be done for them each second.
+pub(crate) struct Doors {
+    pub(crate) all: Vec<Box<dyn Door>>,
+    pub(crate) maintain: Vec<Box<dyn Fn() + Send + Sync>>,
+}
+
+/// What doors are made of.
+pub(crate) struct Materials<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) hub: &'a Hub,
+    pub(crate) identity: &'a Identity,
+    #[cfg(feature = "admin")]
+    pub(crate) views: yizhan_admin::Views,
+}
+
+/// The list of doors.
+pub(crate) fn doors(materials: Materials<'_>) -> Doors {
+    let mut doors = Doors { all: Vec::new(), maintain: Vec::new() };
+    #[cfg(feature = "socket")]
+    {
+        let socket = socket(&materials);
+        doors.all.push(Box::new(socket.clone()));
+        doors.maintain.push(Box::new(move || socket.maintain()));
+    }
+    #[cfg(feature = "admin")]
+    {
+        let Materials { config, hub, identity, views } = materials;
+        let api = yizhan_admin::Api::new(hub.clone(), identity.clone(), Arc::new(views));
+        doors.all.push(Box::new(yizhan_admin::Admin::new(config.admin, api)));
+    }
+    doors
+}
+
+#[cfg(feature = "socket")]
+fn socket(materials: &Materials<'_>) -> yizhan_socket::Socket {
+    let Materials { config, hub, identity, .. } = materials;
+    let terms = yizhan_socket::Terms {
+        config: config.socket.clone(),
+        server: format!("yizhan/{}", crate::figures::VERSION),
+        subscriptions_max: config.hub.subscriptions_max,
+    };
+    let tickets = IdentityTickets { identity: (*identity).clone(), ticket_for: config.identity.ticket_for };
+    yizhan_socket::Socket::new((*hub).clone(), terms, Arc::new(tickets))
 }
 
 /// What identity needs of the world.
@@ -122,16 +150,22 @@ fn job_threads() -> std::sync::mpsc::SyncSender<Job> {
 }
 
 /// The socket door's tickets come from identity.
+#[cfg(feature = "socket")]
 struct IdentityTickets {
     identity: Identity,
-    ticket_for: Duration,
+    ticket_for: std::time::Duration,
 }
 
-impl Tickets for IdentityTickets {
-    fn issue(&self, now: Now, who: Arc<Principal>) -> BoxFuture<'_, Result<Ticket, Refused>> {
+#[cfg(feature = "socket")]
+impl yizhan_socket::Tickets for IdentityTickets {
+    fn issue(
+        &self,
+        now: Now,
+        who: Arc<yizhan_hub::Principal>,
+    ) -> BoxFuture<'_, Result<yizhan_socket::Ticket, yizhan_hub::Refused>> {
         Box::pin(async move {
             let text = self.identity.ticket(now, &who).await?.into_inner();
-            Ok(Ticket { text, expires_in: self.ticket_for })
+            Ok(yizhan_socket::Ticket { text, expires_in: self.ticket_for })
         })
     }
 }

@@ -16,7 +16,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
     sync::Semaphore,
 };
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::{compose::Stores, offline};
 

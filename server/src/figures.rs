@@ -281,6 +281,12 @@ impl Figures {
             "Writes to sockets; deliveries per write say how well they are joined.",
             &|d| d.writes.value(),
         );
+        self.ends_and_writes(page);
+        self.listener_metrics(page);
+    }
+
+    fn ends_and_writes(&self, page: &mut Exposition) {
+        let doors = self.from.net.doors();
         for door in &doors {
             for (code, n) in door.closes() {
                 let code = code.to_string();
@@ -300,6 +306,10 @@ impl Figures {
                 &door.write.snapshot(),
             );
         }
+    }
+
+    fn listener_metrics(&self, page: &mut Exposition) {
+        let net = &self.from.net;
         let refused =
             [("full", &net.refused_full), ("address", &net.refused_address), ("rate", &net.refused_rate)];
         for (reason, counter) in refused {

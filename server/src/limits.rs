@@ -8,7 +8,7 @@ pub(crate) fn raise_descriptors() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
     let before = limit.current;
     limit.current = limit.maximum;
-    let raised = setrlimit(Resource::Nofile, limit.clone()).is_ok();
+    let raised = setrlimit(Resource::Nofile, limit).is_ok();
     let now = if raised { limit.current } else { before };
     now.unwrap_or(u64::MAX)
 }

@@ -31,7 +31,7 @@ use yizhan_talk::Clock;
 use crate::{
     cli, client,
     client::RunFile,
-    compose::{Parts, Stores, compose, doors},
+    compose::{Materials, Parts, Stores, compose, doors},
     config::{Config, Layers, sections::LogFormat},
     control,
     figures::{Figures, Sources, VERSION},
@@ -93,7 +93,7 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
         parts = compose(&config, &data) => parts?,
         () = signals.stop() => return Ok(()),
     };
-    let Parts { hub, hub_work, identity, store, clock, mut site, socket, keys_wanted } = parts;
+    let Parts { hub, hub_work, identity, store, clock, mut site, keys_wanted } = parts;
     let figures = Arc::new(Figures::new(Sources {
         hub: hub.clone(),
         net: site.meters(),
@@ -104,10 +104,15 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     }));
     let shared = Arc::new(ArcSwap::from_pointee(config.clone()));
     let listening = Arc::new(AtomicBool::new(false));
-    let views = views(&figures, &shared, &listening, &store, first_run);
-    let api = yizhan_admin::Api::new(hub.clone(), identity.clone(), Arc::new(views));
+    let doors = doors(Materials {
+        config: &config,
+        hub: &hub,
+        identity: &identity,
+        #[cfg(feature = "admin")]
+        views: views(&figures, &shared, &listening, &store, first_run),
+    });
     site.listen_http(&config.http)?;
-    for door in doors(&socket, yizhan_admin::Admin::new(config.admin, api)) {
+    for door in &doors.all {
         door.open(&mut site)?;
     }
     tasks.push(tokio::spawn(hub_work));
@@ -116,7 +121,7 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
 
     let keys = Arc::new(keys::Keys::new(identity.clone(), keys_wanted));
     tasks.push(tokio::spawn(keys.clone().run(shared.clone())));
-    tasks.push(tokio::spawn(tick(hub.clone(), socket, store.clone(), figures.clone())));
+    tasks.push(tokio::spawn(tick(hub.clone(), doors.maintain, store.clone(), figures.clone())));
     tasks.push(tokio::spawn(sweep(identity.clone(), clock.clone())));
     tasks.push(tokio::spawn(control::listen(&data, store.clone())?));
     let ticket = identity.bootstrap(clock.now()).await.context("cannot look for an owner")?;
@@ -174,6 +179,7 @@ fn make_folder(data: &Path) -> anyhow::Result<bool> {
     Ok(true)
 }
 
+#[cfg(feature = "admin")]
 fn views(
     figures: &Arc<Figures>,
     config: &Arc<ArcSwap<Config>>,
@@ -246,14 +252,16 @@ fn write_private(path: &Path, text: &[u8]) -> anyhow::Result<()> {
 }
 
 /// What is done each second.
-async fn tick(hub: Hub, socket: yizhan_socket::Socket, store: Arc<Stores>, figures: Arc<Figures>) {
+async fn tick(hub: Hub, doors: Vec<Box<dyn Fn() + Send + Sync>>, store: Arc<Stores>, figures: Arc<Figures>) {
     let Ok(topic) = Topic::new(METRICS_TOPIC) else { return };
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         hub.maintain();
-        socket.maintain();
+        for maintain in &doors {
+            maintain();
+        }
         store.maintain(hub.now());
         let body = Bytes::from(figures.take().to_string());
         hub.announce(topic.clone(), Some(METRICS_KEY.into()), Content::Json, body);

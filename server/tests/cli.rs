@@ -13,6 +13,9 @@ use serde_json::Value;
 /// How long a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Requests of a trace collector that wait for the test.
+const BATCHES_MAX: usize = 1000;
+
 /// Waits until `ready` gives something.
 fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
@@ -328,7 +331,7 @@ fn collector() -> (String, std::sync::mpsc::Receiver<Vec<Value>>) {
     use std::io::{BufRead, BufReader, Read};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (told, spans) = std::sync::mpsc::channel();
+    let (told, spans) = std::sync::mpsc::sync_channel(BATCHES_MAX);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = BufReader::new(stream.unwrap());

@@ -176,7 +176,8 @@ fn parse(source: &str) -> Vec<(String, Declared)> {
             Some(_) if line == "}" => all.extend(open.take()),
             Some((_, declared)) => {
                 let field = if declared.is_enum { word(text) } else { field(text) };
-                if let Some(mut field) = field.filter(|_| !attributes.contains("skip")) {
+                let is_there = !attributes.contains("skip") && is_built(&attributes);
+                if let Some(mut field) = field.filter(|_| is_there) {
                     if let Some(key) = between(&attributes, "rename = \"", "\"") {
                         field.key = key.to_owned();
                     }
@@ -190,6 +191,15 @@ fn parse(source: &str) -> Vec<(String, Declared)> {
         attributes.clear();
     }
     all
+}
+
+/// Whether a field's feature is built in, where it has one.
+fn is_built(attributes: &str) -> bool {
+    match between(attributes, "feature = \"", "\"") {
+        Some("socket") => cfg!(feature = "socket"),
+        Some("admin") => cfg!(feature = "admin"),
+        _ => true,
+    }
 }
 
 fn bracket_balance(text: &str) -> i32 {

@@ -179,19 +179,26 @@ mod tests {
             "space.logs.keep=disk",
             "space.logs.bytes_max=10 GB",
             "trace.sample=0.25",
-            "socket.tcp=127.0.0.1:0",
             "identity.login_for=24h",
         ];
         let config = load("", &[], &sets).unwrap();
         assert_eq!(config.server.drain_within, Duration::from_millis(1500));
         assert_eq!(config.http.body_bytes_max, 64 << 20);
         assert_eq!(config.http.listen.len(), 2);
-        assert_eq!(config.socket.tcp.listen, ["127.0.0.1:0".parse().unwrap()]);
         let logs = &config.spaces["logs"];
         assert_eq!((logs.keep, logs.bytes_max), (KeepConfig::Disk, Some(10_000_000_000)));
         assert_eq!(logs.age_max, Some(Duration::from_secs(7 * 86400)));
         assert_eq!(logs.space("logs").unwrap().topics.as_str(), "logs/#");
         assert_eq!(config.identity.login_for, Duration::from_secs(86400));
+    }
+
+    #[cfg(feature = "socket")]
+    #[test]
+    fn an_address_alone_stands_for_a_table() {
+        let config = load("[socket]\ntcp = '127.0.0.1:0'\n", &[], &[]).unwrap();
+        assert_eq!(config.socket.tcp.listen, ["127.0.0.1:0".parse().unwrap()]);
+        let config = load("", &[], &["socket.tcp.listen=[]"]).unwrap();
+        assert!(config.socket.tcp.listen.is_empty());
     }
 
     #[test]

@@ -20,8 +20,10 @@ pub(crate) struct Config {
     pub(crate) limits: yizhan_net::Limits,
     /// Our own protocol, `yizhan.v1`: raw TCP here; WebSocket, Server-Sent Events, long-poll and plain HTTP on
     /// the port of `[http]`.
+    #[cfg(feature = "socket")]
     pub(crate) socket: yizhan_socket::Config,
     /// The admin API, the console, and metrics, on the port of `[http]`.
+    #[cfg(feature = "admin")]
     pub(crate) admin: yizhan_admin::Config,
     /// How records, sessions and accounts are written to the data folder.
     pub(crate) store: yizhan_disk::Config,
@@ -315,7 +317,9 @@ impl Config {
         compare("server.data", self.server.data != new.server.data);
         compare("server.threads", self.server.threads != new.server.threads);
         compare("http", self.http != new.http);
+        #[cfg(feature = "socket")]
         compare("socket", self.socket != new.socket);
+        #[cfg(feature = "admin")]
         compare("admin", self.admin != new.admin);
         compare("store", self.store != new.store);
         compare("hub", self.hub != new.hub);
@@ -386,6 +390,7 @@ impl Config {
         if let Err(error) = self.identity.check() {
             problems.push(error.to_string());
         }
+        #[cfg(feature = "socket")]
         if let Err(error) = self.socket.check() {
             problems.push(error.to_string());
         }

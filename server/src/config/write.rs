@@ -29,14 +29,22 @@ without starting, `yizhan config show` prints what is in force, with secrets as 
 `SIGHUP` reads file and environment again (see [running](../operations/running.md#reload)).
 ";
 
+/// What stands before a file to begin with.
+const INIT_HEAD: &str = "\
+# The configuration of Yizhan. Every line that begins with '#' and a key shows the default:
+# take the '#' away to change it. docs/reference/config.md says more.
+";
+
+/// The key of the spaces.
+const SPACES: &str = "space";
+
 /// The config in force, as TOML; secrets are hidden.
 pub(crate) fn show(config: &Config) -> String {
     // Every section serializes to TOML: a test serializes them all.
     let table = toml::Table::try_from(config).unwrap_or_default();
-    let manual = Manual::new();
-    let mut text = String::new();
-    write_table(&manual, &Manual::top(), &table, "", &mut text, &Style::plain());
-    text.trim_start().to_owned()
+    let mut writer = Writer { manual: &Manual::new(), text: String::new() };
+    writer.table(&Manual::top(), &table, "", Style::PLAIN);
+    writer.text.trim_start().to_owned()
 }
 
 /// The reference, as Markdown.
@@ -50,159 +58,152 @@ pub(crate) fn reference() -> String {
 
 /// A file to begin with: everything as it is built in, commented out, the spaces ready to be changed.
 pub(crate) fn init_file() -> String {
-    let manual = Manual::new();
     let defaults = toml::Table::try_from(Config::built_in()).unwrap_or_default();
-    let mut text = String::from(
-        "# The configuration of Yizhan. Every line that begins with '#' and a key shows the default:\n\
-         # take the '#' away to change it. docs/reference/config.md says more.\n",
-    );
-    write_table(&manual, &Manual::top(), &defaults, "", &mut text, &Style::commented());
-    text
+    let mut writer = Writer { manual: &Manual::new(), text: INIT_HEAD.to_owned() };
+    writer.table(&Manual::top(), &defaults, "", Style::COMMENTED);
+    writer.text
 }
 
 /// How a table is written.
+#[derive(Clone, Copy)]
 struct Style {
     /// With the doc comments above each key.
     docs: bool,
-    /// Values as comments, but for those of the spaces.
+    /// Values as comments.
     commented: bool,
 }
 
 impl Style {
-    fn plain() -> Self {
-        Self { docs: false, commented: false }
-    }
-    fn commented() -> Self {
-        Self { docs: true, commented: true }
+    const PLAIN: Self = Self { docs: false, commented: false };
+    const COMMENTED: Self = Self { docs: true, commented: true };
+
+    /// What stands before something that is a comment in this style.
+    fn mark(self) -> &'static str {
+        if self.commented { "# " } else { "" }
     }
 }
 
-fn write_table(
-    manual: &Manual,
-    name: &TypeName,
-    values: &toml::Table,
-    path: &str,
-    text: &mut String,
-    style: &Style,
-) {
-    let fields = manual.fields(name);
-    let simple = |(owner, field): &&(TypeName, Field)| manual.shape(owner, field) == Shape::Value;
-    for (_, field) in fields.iter().filter(simple) {
+/// Writes tables as TOML.
+struct Writer<'m> {
+    manual: &'m Manual,
+    text: String,
+}
+
+impl Writer<'_> {
+    fn table(&mut self, name: &TypeName, values: &toml::Table, path: &str, style: Style) {
+        let (simple, deep): (Vec<_>, Vec<_>) = self
+            .manual
+            .fields(name)
+            .into_iter()
+            .partition(|(owner, field)| self.manual.shape(owner, field) == Shape::Value);
+        for (_, field) in simple {
+            self.value(name, &field, values.get(&field.key), style);
+        }
+        for (owner, field) in deep {
+            let path = if path.is_empty() { field.key.clone() } else { format!("{path}.{}", field.key) };
+            let shape = self.manual.shape(&owner, &field);
+            self.deep(&field, shape, values.get(&field.key), &path, style);
+        }
+    }
+
+    fn value(&mut self, within: &TypeName, field: &Field, value: Option<&toml::Value>, style: Style) {
         if style.docs {
-            text.push('\n');
-            push_comment(&field.doc, text);
-            for word in manual.words(name, field) {
-                text.push_str(&format!("#   \"{}\": {}\n", word.key, word.doc));
+            self.text.push('\n');
+            self.comment(&field.doc);
+            for word in self.manual.words(within, field) {
+                self.text.push_str(&format!("#   \"{}\": {}\n", word.key, word.doc));
             }
         }
-        match values.get(&field.key) {
+        match value {
             Some(value) => {
                 let value = show_value(field, value);
-                let mark = if style.commented { "# " } else { "" };
-                text.push_str(&format!("{mark}{} = {value}\n", field.key));
+                self.text.push_str(&format!("{}{} = {value}\n", style.mark(), field.key));
             }
-            None if style.docs => text.push_str(&format!("# {} =\n", field.key)),
+            None if style.docs => self.text.push_str(&format!("# {} =\n", field.key)),
             None => {}
         }
     }
-    for (owner, field) in fields.iter().filter(|f| !simple(f)) {
-        let path = if path.is_empty() { field.key.clone() } else { format!("{path}.{}", field.key) };
-        match (manual.shape(owner, field), values.get(&field.key)) {
+
+    fn deep(&mut self, field: &Field, shape: Shape, value: Option<&toml::Value>, path: &str, style: Style) {
+        match (shape, value) {
             (Shape::Table(inner), Some(toml::Value::Table(table))) => {
-                push_head(manual, &inner, field, &format!("[{path}]"), false, text, style);
-                write_table(manual, &inner, table, &path, text, style);
+                self.head(&inner, field, &format!("[{path}]"), style);
+                self.table(&inner, table, path, style);
+            }
+            (Shape::Table(inner), None) if style.docs => {
+                // Its being there means something, so it is a comment as a whole.
+                self.head(&inner, field, &format!("# [{path}]"), style);
+                self.table(&inner, &toml::Table::new(), path, style);
             }
             (Shape::Named(inner), Some(toml::Value::Table(tables))) => {
                 if style.docs {
-                    text.push('\n');
-                    push_comment(&field.doc, text);
-                    push_keys(manual, &inner, text);
+                    self.text.push('\n');
+                    self.comment(&field.doc);
+                    self.keys(&inner);
                 }
-                for (name, table) in tables {
-                    if let toml::Value::Table(table) = table {
-                        let plain = Style { docs: false, ..*style };
-                        let set = only_set(manual, &inner, table);
-                        let head = format!("[{path}.{name}]");
-                        let spaces = Style { commented: style.commented && path != "space", ..plain };
-                        text.push_str(&format!("\n{}{head}\n", if spaces.commented { "# " } else { "" }));
-                        write_table(
-                            manual,
-                            &inner,
-                            if style.docs { &set } else { table },
-                            &path,
-                            text,
-                            &spaces,
-                        );
-                    }
-                }
+                self.named(&inner, tables, path, style);
             }
             (Shape::Listed(inner), Some(toml::Value::Array(list))) => {
                 if style.docs {
-                    push_head(manual, &inner, field, &format!("[[{path}]]"), true, text, style);
-                    push_keys(manual, &inner, text);
+                    self.head(&inner, field, &format!("# [[{path}]]"), style);
+                    self.keys(&inner);
                 }
                 for table in list.iter().filter_map(toml::Value::as_table) {
-                    text.push_str(&format!("\n{}[[{path}]]\n", if style.commented { "# " } else { "" }));
-                    let plain = Style { docs: false, ..*style };
-                    write_table(manual, &inner, table, &path, text, &plain);
+                    self.text.push_str(&format!("\n{}[[{path}]]\n", style.mark()));
+                    self.table(&inner, table, path, Style { docs: false, ..style });
                 }
             }
-            (Shape::Table(inner), None) if style.docs => {
-                push_head(manual, &inner, field, &format!("[{path}]"), true, text, style);
-                write_table(manual, &inner, &toml::Table::new(), &path, text, style);
-            }
             _ => {}
+        }
+    }
+
+    fn named(&mut self, inner: &TypeName, tables: &toml::Table, path: &str, style: Style) {
+        // The spaces are no comments: a file's spaces stand instead of the built-in ones.
+        let each = Style { docs: false, commented: style.commented && path != SPACES };
+        for (name, table) in tables {
+            let Some(table) = table.as_table() else { continue };
+            self.text.push_str(&format!("\n{}[{path}.{name}]\n", each.mark()));
+            let short = if style.docs { only_set(self.manual, inner, table) } else { table.clone() };
+            self.table(inner, &short, path, each);
+        }
+    }
+
+    fn head(&mut self, inner: &TypeName, field: &Field, head: &str, style: Style) {
+        self.text.push('\n');
+        if style.docs {
+            let own = self.manual.declared(inner).map(|d| d.doc.clone()).unwrap_or_default();
+            self.comment(if field.doc.is_empty() { &own } else { &field.doc });
+        }
+        self.text.push_str(&format!("{head}\n"));
+    }
+
+    /// The keys of a section that may stand there many times, as comments.
+    fn keys(&mut self, name: &TypeName) {
+        for (owner, field) in self.manual.fields(name) {
+            let doc = field.doc.replace('\n', "\n#     ");
+            self.text.push_str(&format!("#   {}: {doc}\n", field.key));
+            for word in self.manual.words(&owner, &field) {
+                self.text.push_str(&format!("#     \"{}\": {}\n", word.key, word.doc));
+            }
+        }
+    }
+
+    fn comment(&mut self, doc: &str) {
+        for line in doc.lines() {
+            self.text.push_str(format!("# {line}").trim_end());
+            self.text.push('\n');
         }
     }
 }
 
 /// Of a named section only what differs from a new one: short, and what people would write.
 fn only_set(manual: &Manual, name: &TypeName, table: &toml::Table) -> toml::Table {
-    let new = match name.1.as_str() {
-        "SpaceConfig" => toml::Table::try_from(super::sections::SpaceConfig::default()).unwrap_or_default(),
-        _ => toml::Table::new(),
-    };
+    let new = new_section(name);
     let keys: Vec<String> = manual.fields(name).into_iter().map(|(_, field)| field.key).collect();
     let differs = |(key, value): &(&String, &toml::Value)| {
         keys.contains(key) && (new.get(*key) != Some(*value) || *key == "keep" || *key == "lag")
     };
     table.iter().filter(differs).map(|(k, v)| (k.clone(), v.clone())).collect()
-}
-
-fn push_head(
-    manual: &Manual,
-    inner: &TypeName,
-    field: &Field,
-    head: &str,
-    hidden: bool,
-    text: &mut String,
-    style: &Style,
-) {
-    text.push('\n');
-    if style.docs {
-        let own = manual.declared(inner).map(|d| d.doc.clone()).unwrap_or_default();
-        push_comment(if field.doc.is_empty() { &own } else { &field.doc }, text);
-    }
-    text.push_str(&format!("{}{head}\n", if hidden && style.commented { "# " } else { "" }));
-}
-
-/// The keys of a section that may stand there many times, as comments.
-fn push_keys(manual: &Manual, name: &TypeName, text: &mut String) {
-    for (owner, field) in manual.fields(name) {
-        text.push_str(&format!("#   {}: ", field.key));
-        text.push_str(&field.doc.replace('\n', "\n#     "));
-        text.push('\n');
-        for word in manual.words(&owner, &field) {
-            text.push_str(&format!("#     \"{}\": {}\n", word.key, word.doc));
-        }
-    }
-}
-
-fn push_comment(doc: &str, text: &mut String) {
-    for line in doc.lines() {
-        text.push_str(format!("# {line}").trim_end());
-        text.push('\n');
-    }
 }
 
 fn section_reference(
@@ -236,24 +237,27 @@ fn section_reference(
         if !rows.is_empty() {
             text.push_str(&format!("\n| key | default | meaning |\n|---|---|---|\n{rows}"));
         }
-        if path == "space" {
-            text.push_str("\nBuilt in:\n\n```toml\n");
-            let mut built_in = String::new();
-            let mut only = toml::Table::new();
-            only.extend(defaults.get("space").map(|spaces| ("space".to_owned(), spaces.clone())));
-            if let Some(toml::Value::Table(spaces)) = only.get_mut("space") {
-                for (_, space) in spaces.iter_mut() {
-                    if let toml::Value::Table(table) = space {
-                        *table = only_set(manual, &inner, table);
-                    }
-                }
-            }
-            write_table(manual, &Manual::top(), &only, "", &mut built_in, &Style::plain());
-            text.push_str(built_in.trim_start());
-            text.push_str("```\n");
+        if path == SPACES {
+            text.push_str(&format!(
+                "\nBuilt in:\n\n```toml\n{}```\n",
+                built_in_spaces(manual, &inner, defaults)
+            ));
         }
         section_reference(manual, &inner, &values, &path, text);
     }
+}
+
+/// The built-in spaces, with what differs from a new one.
+fn built_in_spaces(manual: &Manual, inner: &TypeName, defaults: &toml::Table) -> String {
+    let mut writer = Writer { manual, text: String::new() };
+    if let Some(toml::Value::Table(spaces)) = defaults.get(SPACES) {
+        let short = |(name, space): (&String, &toml::Value)| {
+            Some((name.clone(), toml::Value::Table(only_set(manual, inner, space.as_table()?))))
+        };
+        let spaces: toml::Table = spaces.iter().filter_map(short).collect();
+        writer.named(inner, &spaces, SPACES, Style::PLAIN);
+    }
+    writer.text.trim_start().to_owned()
 }
 
 /// The defaults of a section that may stand there many times.
@@ -385,6 +389,7 @@ mod tests {
         assert!(missing.is_empty(), "{missing:?}");
     }
 
+    #[cfg(all(feature = "socket", feature = "admin"))]
     #[test]
     fn the_reference_is_fresh() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/config.md");

@@ -92,6 +92,44 @@ const SESSIONS: &[Column] = &[
     ("MISSED", "missed"),
 ];
 
+const TOPICS: &[Column] = &[
+    ("TOPIC", "topic"),
+    ("SPACE", "space"),
+    ("LISTENERS", "listeners"),
+    ("OLDEST", "kept.oldest_seq"),
+    ("NEWEST", "kept.newest_seq"),
+];
+
+const SUBSCRIPTIONS: &[Column] = &[
+    ("SESSION", "session"),
+    ("USER", "user"),
+    ("ID", "id"),
+    ("FILTER", "filter"),
+    ("DELIVERED", "delivered"),
+    ("BEHIND", "behind"),
+];
+
+const SPACES: &[Column] = &[
+    ("SPACE", "name"),
+    ("TOPICS", "topics"),
+    ("KEEP", "keep"),
+    ("LAG", "lag"),
+    ("RECORDS", "figures.records"),
+    ("BYTES", "figures.bytes"),
+    ("NAMES", "figures.topics"),
+    ("WAITING", "figures.waiting"),
+];
+
+const TOKENS: &[Column] = &[
+    ("ID", "id"),
+    ("USER", "user"),
+    ("NAME", "name"),
+    ("KIND", "kind"),
+    ("CREATED", "created_at"),
+    ("EXPIRES", "expires_at"),
+    ("LAST USED", "last_used_at"),
+];
+
 /// Runs it.
 ///
 /// # Errors
@@ -111,62 +149,26 @@ pub(crate) async fn run(args: Ask) -> anyhow::Result<()> {
             list(format!("/api/v1/connections{}", of_user(user)), SESSIONS).await
         }
         Question::Topics { filter } => {
-            let columns: &[Column] = &[
-                ("TOPIC", "topic"),
-                ("SPACE", "space"),
-                ("LISTENERS", "listeners"),
-                ("OLDEST", "kept.oldest_seq"),
-                ("NEWEST", "kept.newest_seq"),
-            ];
-            list(format!("/api/v1/topics?filter={}", percent_encode(filter)), columns).await
+            list(format!("/api/v1/topics?filter={}", percent_encode(filter)), TOPICS).await
         }
         Question::Subscriptions { topic, session } => {
-            let columns: &[Column] = &[
-                ("SESSION", "session"),
-                ("USER", "user"),
-                ("ID", "id"),
-                ("FILTER", "filter"),
-                ("DELIVERED", "delivered"),
-                ("BEHIND", "behind"),
-            ];
             let (name, value) = match (topic, session) {
                 (Some(topic), _) => ("topic", topic.as_str()),
                 (None, session) => ("session", session.as_deref().unwrap_or_default()),
             };
-            list(format!("/api/v1/subscriptions?{name}={}", percent_encode(value)), columns).await
+            list(format!("/api/v1/subscriptions?{name}={}", percent_encode(value)), SUBSCRIPTIONS).await
         }
         Question::Spaces => {
-            let columns: &[Column] = &[
-                ("SPACE", "name"),
-                ("TOPICS", "topics"),
-                ("KEEP", "keep"),
-                ("LAG", "lag"),
-                ("RECORDS", "figures.records"),
-                ("BYTES", "figures.bytes"),
-                ("NAMES", "figures.topics"),
-                ("WAITING", "figures.waiting"),
-            ];
             let mut answer = client.json(Method::GET, "/api/v1/spaces", None).await?;
             let items = match answer["items"].take() {
                 Value::Array(items) => items,
                 _ => Vec::new(),
             };
-            show(&args, &items, columns);
+            show(&args, &items, SPACES);
             Ok(())
         }
         Question::Accounts => list("/api/v1/accounts".into(), super::accounts::ACCOUNTS).await,
-        Question::Tokens { user } => {
-            let columns: &[Column] = &[
-                ("ID", "id"),
-                ("USER", "user"),
-                ("NAME", "name"),
-                ("KIND", "kind"),
-                ("CREATED", "created_at"),
-                ("EXPIRES", "expires_at"),
-                ("LAST USED", "last_used_at"),
-            ];
-            list(format!("/api/v1/tokens{}", of_user(user)), columns).await
-        }
+        Question::Tokens { user } => list(format!("/api/v1/tokens{}", of_user(user)), TOKENS).await,
         Question::Audit { user } => audit(&args, &client, user.as_deref()).await,
         Question::Overview => print(&client, "/api/v1/overview", args.json).await,
         Question::Config => print(&client, "/api/v1/config", true).await,

@@ -137,7 +137,7 @@ fn common(args: &Bench) -> anyhow::Result<Common> {
     // Where a server listens on 127.0.0.1, `localhost` must not be tried as ::1 first.
     let addresses: Vec<SocketAddr> =
         (host, url.port_u16().unwrap_or(80)).to_socket_addrs().context("this host is not known")?.collect();
-    let address = addresses.iter().find(|a| a.is_ipv4()).or(addresses.first());
+    let address = addresses.iter().find(|a| a.is_ipv4()).or_else(|| addresses.first());
     let address = *address.context("this host has no address")?;
     let found = RunFile::read(&args.reach.data).filter(|_| address.ip().is_loopback());
     let same_port =

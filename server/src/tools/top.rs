@@ -217,81 +217,14 @@ impl View {
     fn draw(&self, columns: usize, rows: usize, colours: bool) -> String {
         let paint = Paint { colours };
         let Some(last) = self.samples.back() else { return String::new() };
-        let figures = &last.figures;
-        let count = |path: &str| group_digits(number(figures, path));
-        let mut lines = Vec::new();
-        let state = if self.draining { paint.warn("draining") } else { paint.good("running") };
-        lines.push(format!(
-            "{} {}  {}  up {}  {state}",
-            paint.strong("yizhan"),
-            self.version,
-            self.url,
-            show_seconds(number(figures, "uptime"))
-        ));
-        if let Some(trouble) = &self.trouble {
-            lines.push(paint.warn(&cut(trouble, columns)));
-        }
-        let doors: Vec<String> = figures["connections"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(door, n)| *door != "total" && n.as_u64() != Some(0))
-            .map(|(door, n)| format!("{door} {n}"))
-            .collect();
-        lines.push(format!(
-            "connections {}  {}",
-            paint.strong(&count("connections.total")),
-            paint.dim(&doors.join("  "))
-        ));
-        lines.push(format!(
-            "sessions {}   subscriptions {}   topics {}",
-            count("sessions"),
-            count("subscriptions"),
-            count("topics")
-        ));
-        lines.push(format!(
-            "memory {:.1} MiB   cpu {:.0} %   kept {} records, {:.1} MiB, {} waiting",
-            number(figures, "memory_bytes") / (1 << 20) as f64,
-            last.cpu,
-            count("store.records"),
-            number(figures, "store.bytes") / (1 << 20) as f64,
-            count("store.waiting")
-        ));
+        let mut lines = self.head(last, columns, &paint);
         lines.push(String::new());
-        let charts: [(&str, fn(&Sample) -> f64); 6] = [
-            ("messages in /s", |s| s.messages_in),
-            ("messages out /s", |s| s.messages_out),
-            ("KiB out /s", |s| s.bytes_out / 1024.0),
-            ("connections", |s| number(&s.figures, "connections.total")),
-            ("lost by lag /s", |s| s.lost),
-            ("cpu %", |s| s.cpu),
-        ];
-        let width = columns.saturating_sub(34).clamp(8, HISTORY_MAX);
-        for (name, value) in charts {
-            let values: Vec<f64> = self.samples.iter().map(value).collect();
-            let now = values.last().copied().unwrap_or(0.0);
-            let line = paint.chart(&sparkline(&values, width));
-            lines.push(format!("{name:<16} {:>13}  {line}", group_digits(now)));
-        }
+        lines.extend(CHARTS.iter().map(|chart| self.chart(chart, columns, &paint)));
         lines.push(String::new());
-        lines.push(
-            paint
-                .dim(&format!("{:<16} {:>10} {:>10} {:>10} {:>10}", "latency", "p50", "p99", "max", "count")),
-        );
-        for part in ["wait", "commit", "fanout", "write"] {
-            let of = &figures["latency"][part];
-            let at = |key: &str| show_micros(of[key].as_u64().unwrap_or(0));
-            let values: Vec<f64> =
-                self.samples.iter().map(|s| number(&s.figures["latency"][part], "p99")).collect();
-            let line = paint.chart(&sparkline(&values, columns.saturating_sub(64).min(HISTORY_MAX)));
-            let n = group_digits(number(of, "count"));
-            lines.push(format!(
-                "{part:<16} {:>10} {:>10} {:>10} {n:>10}  {line}",
-                at("p50"),
-                at("p99"),
-                at("max")
-            ));
-        }
+        let heads = format!("{:<16} {:>10} {:>10} {:>10} {:>10}", "latency", "p50", "p99", "max", "count");
+        lines.push(paint.dim(&heads));
+        let parts = ["wait", "commit", "fanout", "write"];
+        lines.extend(parts.iter().map(|part| self.latency(last, part, columns, &paint)));
         lines.push(String::new());
         lines.push(paint.dim(&format!("{:>10} {:>10} {:>12}  topic", "/s", "listeners", "newest")));
         for row in &self.topics {
@@ -306,7 +239,74 @@ impl View {
         lines.truncate(rows);
         lines.join("\n") + "\n"
     }
+
+    /// What the server is and has at this moment.
+    fn head(&self, last: &Sample, columns: usize, paint: &Paint) -> Vec<String> {
+        let figures = &last.figures;
+        let count = |path: &str| group_digits(number(figures, path));
+        let mut lines = Vec::new();
+        let state = if self.draining { paint.warn("draining") } else { paint.good("running") };
+        let up = show_seconds(number(figures, "uptime"));
+        let name = paint.strong("yizhan");
+        lines.push(format!("{name} {}  {}  up {up}  {state}", self.version, self.url));
+        if let Some(trouble) = &self.trouble {
+            lines.push(paint.warn(&cut(trouble, columns)));
+        }
+        let doors: Vec<String> = figures["connections"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(door, n)| *door != "total" && n.as_u64() != Some(0))
+            .map(|(door, n)| format!("{door} {n}"))
+            .collect();
+        let total = paint.strong(&count("connections.total"));
+        lines.push(format!("connections {total}  {}", paint.dim(&doors.join("  "))));
+        lines.push(format!(
+            "sessions {}   subscriptions {}   topics {}",
+            count("sessions"),
+            count("subscriptions"),
+            count("topics")
+        ));
+        lines.push(format!(
+            "memory {:.1} MiB   cpu {:.0} %   kept {} records, {:.1} MiB, {} waiting",
+            number(figures, "memory_bytes") / (1 << 20) as f64,
+            last.cpu,
+            count("store.records"),
+            number(figures, "store.bytes") / (1 << 20) as f64,
+            count("store.waiting")
+        ));
+        lines
+    }
+
+    fn chart(&self, (name, value): &Chart, columns: usize, paint: &Paint) -> String {
+        let width = columns.saturating_sub(34).clamp(8, HISTORY_MAX);
+        let values: Vec<f64> = self.samples.iter().map(value).collect();
+        let now = group_digits(values.last().copied().unwrap_or(0.0));
+        format!("{name:<16} {now:>13}  {}", paint.chart(&sparkline(&values, width)))
+    }
+
+    fn latency(&self, last: &Sample, part: &str, columns: usize, paint: &Paint) -> String {
+        let of = &last.figures["latency"][part];
+        let at = |key: &str| show_micros(of[key].as_u64().unwrap_or(0));
+        let values: Vec<f64> =
+            self.samples.iter().map(|s| number(&s.figures["latency"][part], "p99")).collect();
+        let line = paint.chart(&sparkline(&values, columns.saturating_sub(64).min(HISTORY_MAX)));
+        let n = group_digits(number(of, "count"));
+        format!("{part:<16} {:>10} {:>10} {:>10} {n:>10}  {line}", at("p50"), at("p99"), at("max"))
+    }
 }
+
+/// A chart's name, and its value in a sample.
+type Chart = (&'static str, fn(&Sample) -> f64);
+
+const CHARTS: [Chart; 6] = [
+    ("messages in /s", |s| s.messages_in),
+    ("messages out /s", |s| s.messages_out),
+    ("KiB out /s", |s| s.bytes_out / 1024.0),
+    ("connections", |s| number(&s.figures, "connections.total")),
+    ("lost by lag /s", |s| s.lost),
+    ("cpu %", |s| s.cpu),
+];
 
 impl Sample {
     fn after(before: &Value, figures: Value) -> Self {
