@@ -1,7 +1,7 @@
 //! Records into frames. Each record was encoded once for all who hear it; here it is only copied.
 
 use bytes::{BufMut, BytesMut};
-use yizhan_hub::{Call, Delivery, Record, link::Acked};
+use yizhan_hub::{Call, Delivery, link::Acked};
 use yizhan_talk::{Now, Out};
 
 use super::{Asked, Connection, HubBackend, Pending, Transport, trail};
@@ -52,6 +52,7 @@ pub(crate) fn plan(deliveries: &[Delivery], encoding: Encoding) -> Plan {
         bytes += if begins { EVENT_BYTES } else { 1 };
         match delivery {
             Delivery::Record { record, .. } => bytes += record::form(record, encoding).len(),
+            Delivery::Batch { batch, .. } => bytes += record::joined(batch, encoding).len(),
             Delivery::Missed { .. } | Delivery::StateEnd { .. } => {}
             Delivery::Leave(_) => return Plan { deliveries: i, events },
         }
@@ -63,14 +64,22 @@ pub(crate) fn plan(deliveries: &[Delivery], encoding: Encoding) -> Plan {
     Plan { deliveries: deliveries.len(), events }
 }
 
-/// Whether `next` is a record that stands in the same event as the one before it.
+/// Whether `next` has records that stand in the same event as those before them.
 fn goes_on(before: &Delivery, next: &Delivery) -> bool {
-    match (before, next) {
-        (
-            Delivery::Record { subscription: a, number: n, .. },
-            Delivery::Record { subscription: b, number: m, .. },
-        ) => a == b && n.checked_add(1) == Some(*m),
+    match (records_of(before), records_of(next)) {
+        (Some((a, n, count)), Some((b, m, _))) => a == b && n.checked_add(count as u64) == Some(m),
         _ => false,
+    }
+}
+
+/// Subscription, first number and count, where records are delivered.
+fn records_of(delivery: &Delivery) -> Option<(u32, u64, usize)> {
+    match delivery {
+        Delivery::Record { subscription, number, .. } => Some((*subscription, *number, 1)),
+        Delivery::Batch { subscription, number, batch } => {
+            Some((*subscription, *number, batch.records().len()))
+        }
+        Delivery::Missed { .. } | Delivery::StateEnd { .. } | Delivery::Leave(_) => None,
     }
 }
 
@@ -105,11 +114,18 @@ fn write_events(deliveries: &[Delivery], into: &mut BytesMut, encoding: Encoding
 
 fn write_event(deliveries: &[Delivery], into: &mut BytesMut, encoding: Encoding) {
     match deliveries.first() {
-        Some(Delivery::Record { subscription, number, .. }) => {
-            event::open_records(*subscription, *number, deliveries.len(), into, encoding);
-            for (i, record) in deliveries.iter().filter_map(record_of).enumerate() {
+        Some(
+            Delivery::Record { subscription, number, .. } | Delivery::Batch { subscription, number, .. },
+        ) => {
+            let count = deliveries.iter().filter_map(records_of).map(|(_, _, count)| count).sum();
+            event::open_records(*subscription, *number, count, into, encoding);
+            for (i, delivery) in deliveries.iter().enumerate() {
                 pen::next_item(i, into, encoding);
-                into.put_slice(record::form(record, encoding));
+                match delivery {
+                    Delivery::Record { record, .. } => into.put_slice(record::form(record, encoding)),
+                    Delivery::Batch { batch, .. } => into.put_slice(record::joined(batch, encoding)),
+                    Delivery::Missed { .. } | Delivery::StateEnd { .. } | Delivery::Leave(_) => {}
+                }
             }
             event::shut_records(into, encoding);
         }
@@ -119,12 +135,5 @@ fn write_event(deliveries: &[Delivery], into: &mut BytesMut, encoding: Encoding)
         Some(Delivery::StateEnd { subscription }) => event::state_end(*subscription, into, encoding),
         Some(Delivery::Leave(close)) => event::close(close, into, encoding),
         None => {}
-    }
-}
-
-fn record_of(delivery: &Delivery) -> Option<&Record> {
-    match delivery {
-        Delivery::Record { record, .. } => Some(record),
-        _ => None,
     }
 }

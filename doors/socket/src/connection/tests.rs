@@ -13,8 +13,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::BytesMut;
 use proptest::prelude::*;
 use yizhan_hub::{
-    Answer, Call, Content, Credentials, Delivery, Message, Position, Principal, Record, Refused, SessionId,
-    SpaceId, Topic,
+    Answer, Batch, Call, Content, Credentials, Delivery, Message, Position, Principal, Record, Refused,
+    SessionId, SpaceId, Topic,
     access::Rates,
     link::{Acked, Durability, Opened, Present, Receipt, Start},
     message::Sender,

@@ -63,6 +63,12 @@ impl Trail {
                 Delivery::Record { subscription, number, record } => {
                     self.step(*subscription, *number, record.position);
                 }
+                Delivery::Batch { subscription, number, batch } => {
+                    let last = number.saturating_add(batch.records().len() as u64).saturating_sub(1);
+                    // All of one lane, in order: the last one is the farthest.
+                    let place = batch.records().last().and_then(|record| record.position);
+                    self.step(*subscription, last, place);
+                }
                 Delivery::Missed { subscription, number, missed: Missed::Count(count) } => {
                     // The number of the last one that is gone.
                     let last = number.saturating_add(*count).saturating_sub(1);

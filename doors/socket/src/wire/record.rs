@@ -2,7 +2,7 @@
 //! remembered with the record, for all who hear it.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use yizhan_hub::{Content, Form, Record};
+use yizhan_hub::{Batch, Content, Form, Record};
 
 use super::{
     Encoding, cbor,
@@ -16,11 +16,27 @@ const RECORD_BYTES: usize = 256;
 
 /// The record in this encoding.
 pub(crate) fn form(record: &Record, encoding: Encoding) -> &Bytes {
-    let form = match encoding {
+    record.form(number(encoding), |record| encode(record, encoding))
+}
+
+/// All records of a batch in this encoding, as they stand between the brackets of an array.
+pub(crate) fn joined(batch: &Batch, encoding: Encoding) -> &Bytes {
+    batch.form(number(encoding), |records| {
+        let bytes = records.iter().map(|record| form(record, encoding).len() + 1).sum();
+        let mut into = BytesMut::with_capacity(bytes);
+        for (i, record) in records.iter().enumerate() {
+            pen::next_item(i, &mut into, encoding);
+            into.put_slice(form(record, encoding));
+        }
+        into.freeze()
+    })
+}
+
+fn number(encoding: Encoding) -> Form {
+    match encoding {
         Encoding::Json => Form::SOCKET_JSON,
         Encoding::Cbor => Form::SOCKET_CBOR,
-    };
-    record.form(form, |record| encode(record, encoding))
+    }
 }
 
 fn encode(record: &Record, encoding: Encoding) -> Bytes {

@@ -24,6 +24,16 @@ fn records_of_one_subscription_stand_in_one_event() {
 }
 
 #[test]
+fn a_batch_stands_among_records_as_its_records_do() {
+    let [a, b, c] = [1, 2, 3].map(|seq| record("a", seq, Content::Text, "x"));
+    let batch = Batch::cut(&[b.clone(), c.clone()]).next().unwrap();
+    let apart = [delivery(1, 5, &a), delivery(1, 6, &b), delivery(1, 7, &c), delivery(1, 8, &a)];
+    let (packets, _) = open().deliver(apart).rest();
+    let together = Delivery::Batch { subscription: 1, number: 6, batch };
+    open().deliver([delivery(1, 5, &a), together, delivery(1, 8, &a)]).server(&packets[0]).silent();
+}
+
+#[test]
 fn frames_stay_small_unless_one_record_is_larger() {
     let (small, large) =
         (record("a", 0, Content::Binary, vec![0; 1000]), record("a", 0, Content::Binary, vec![0; 100_000]));
