@@ -24,6 +24,8 @@ const LISTENERS: usize = 1000;
 const BODY: usize = 128;
 /// How far the publisher runs ahead of the listeners, on average.
 const AHEAD: u64 = 1024;
+/// Messages that the publisher writes at once, as one who sends as fast as it can does.
+const BURST: u64 = 512;
 const ROUNDS: usize = 3;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -170,11 +172,11 @@ async fn drive(
             continue;
         }
         out.clear();
-        for number in sent..sent + room.min(64) {
+        for number in sent..sent + room.min(BURST) {
             peer.message(&mut out, number);
             counted.sent_at.borrow_mut().push(Instant::now());
         }
-        sent += room.min(64);
+        sent += room.min(BURST);
         publisher.write_all(&out).await?;
         tokio::task::yield_now().await;
     }
