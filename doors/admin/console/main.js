@@ -34,9 +34,10 @@ me.watch((who) => {
       metrics = null;
       line.stop();
       clearGauges();
-      notices.value = notices.value.filter(({ action }) => !action);
     }
     lineOf = wanted;
+    // What was said to somebody else, or before signing in, is over.
+    if (who) notices.value = [];
     if (who) {
       line.start({ token: token.value, guest: who.guest ? guestLogin() : null });
       void startChat();

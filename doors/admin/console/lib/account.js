@@ -91,6 +91,16 @@ export function guestLogin() {
   return name === null || name === ANONYMOUS ? null : name;
 }
 
+/**
+ * What a user is called on the page: guests without the server's mark.
+ * @param {string} user
+ * @returns {string}
+ */
+export function displayName(user) {
+  if (user === 'anonymous') return guestName.value && me.value?.guest ? guestName.value : t('chat.guest');
+  return user.replace(/^guest:/, '');
+}
+
 /** @param {string | null} name @returns {Identity} */
 function guest(name) {
   return { user: name ? `guest:${name}` : 'anonymous', roles: [], admin: false, account: false, hasPassword: false, guest: true };

@@ -1,17 +1,23 @@
 // Calls attention to what was said while the page was not looked at: the title, and notifications where they are wanted.
 
+import { Cell } from './cell.js';
 import { arrivals } from './chat.js';
 import { t } from './i18n.js';
 import { rooms, unreadInAll } from './rooms.js';
 import { go } from './route.js';
 import { notifications } from './settings.js';
 
+/** What the page shows, for its title. */
+export const viewTitle = new Cell('');
+
 /** Starts to watch for what arrives. */
 export function startAlerts() {
-  rooms.hear(() => {
+  const sayTitle = () => {
     const count = unreadInAll();
-    document.title = count > 0 ? `(${count > 99 ? '99+' : count}) Yizhan` : 'Yizhan';
-  });
+    document.title = `${count > 0 ? `(${count > 99 ? '99+' : count}) ` : ''}${viewTitle.value ? `${viewTitle.value} · ` : ''}Yizhan`;
+  };
+  rooms.hear(sayTitle);
+  viewTitle.hear(sayTitle);
   arrivals.hear((arrival) => {
     if (!arrival || !document.hidden || notifications.value !== 'on' || Notification.permission !== 'granted') return;
     const { room, message } = arrival;

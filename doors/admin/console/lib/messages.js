@@ -22,7 +22,7 @@ export const ABOUT = 'about';
 export function messageOf(record) {
   const { from = 'anonymous', session = '' } = record;
   const guest = from === '' || from === 'anonymous' || from.startsWith('guest:');
-  const name = guest ? record.headers?.['name']?.slice(0, 40) || t('chat.guest') : from;
+  const name = guest ? record.headers?.['name']?.slice(0, 40) || (from.startsWith('guest:') ? from.slice(6) : t('chat.guest')) : from;
   /** @type {Message} */
   const message = {
     id: record.seq === undefined ? `${session}.${record.at}.${record.headers?.['cid'] ?? ++unnumbered}` : `#${record.seq}`,

@@ -2,7 +2,7 @@
 
 import { icon } from '../components/icon.js';
 import { place } from '../components/menu.js';
-import { guestName, me } from '../lib/account.js';
+import { guestLogin, guestName, me } from '../lib/account.js';
 import { sayTyping, send } from '../lib/chat.js';
 import { Part, h } from '../lib/dom.js';
 import { keepDraft } from '../lib/drafts.js';
@@ -32,7 +32,7 @@ export class Composer extends Part {
     const sendButton = h('button', { class: 'send', type: 'submit', title: t('composer.send'), 'aria-label': t('composer.send') }, icon('send'));
     const emojiButton = h('button', { class: 'icon-button', type: 'button', title: t('composer.emoji'), 'aria-label': t('composer.emoji'), on: { click: () => this.#pickEmoji(emojiButton) } }, icon('smile'));
     const form = h('form', { class: 'composer', on: { submit: (/** @type {Event} */ event) => (event.preventDefault(), this.#send()) } }, area, emojiButton, sendButton);
-    this.replaceChildren(me.value?.guest ? this.#askName() : '', form, h('p', { class: 'composer-hint aside' }, t('composer.hint')));
+    this.replaceChildren(me.value?.guest && !guestLogin() ? this.#askName() : '', form, h('p', { class: 'composer-hint aside' }, t('composer.hint')));
     const fit = () => {
       area.style.height = 'auto';
       area.style.height = `${Math.min(area.scrollHeight, 220)}px`;

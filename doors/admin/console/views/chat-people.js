@@ -1,6 +1,7 @@
 // <y-people>: who is in the room now, on which devices, and who else has written here.
 
 import { avatar } from '../components/avatar.js';
+import { displayName } from '../lib/account.js';
 import { bones } from '../components/bits.js';
 import { atNextFrame } from '../lib/cell.js';
 import { Part, fill, h } from '../lib/dom.js';
@@ -72,7 +73,7 @@ export class People extends Part {
         names.map((user) => {
           const { devices, doors, sessions } = here.get(user) ?? { devices: new Set(), doors: new Set(), sessions: 0 };
           const how = user === 'anonymous' ? t('people.guests', { n: sessions }) : [...devices].join(', ') || [...doors].map((door) => tName('door', door)).join(', ');
-          return person(user === 'anonymous' ? t('chat.guests') : user, true, how);
+          return person(user === 'anonymous' ? t('chat.guests') : displayName(user), true, how);
         }),
       ),
       away.size ? h('h3', null, t('people.away', { n: away.size })) : null,

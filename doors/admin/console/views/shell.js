@@ -4,7 +4,8 @@ import '../components/switcher.js';
 import { avatar } from '../components/avatar.js';
 import { icon, mark } from '../components/icon.js';
 import { openMenu } from '../components/menu.js';
-import { me, signOut } from '../lib/account.js';
+import { displayName, me, signOut } from '../lib/account.js';
+import { viewTitle } from '../lib/alerts.js';
 import { Part, fill, h } from '../lib/dom.js';
 import { t } from '../lib/i18n.js';
 import { line } from '../lib/line.js';
@@ -59,7 +60,8 @@ class Shell extends Part {
     this.follow(line.state, ({ phase }) => {
       state.textContent = phase === 'online' ? t('state.online') : phase === 'refused' ? t('state.refused') : t('state.connecting');
     });
-    const face = avatar(who?.guest ? t('chat.guest') : (who?.user ?? ''), { size: 32, online: true });
+    const name = displayName(who?.user ?? '');
+    const face = avatar(name, { size: 32, online: true });
     this.follow(line.state, ({ phase }) => {
       const dot = face.querySelector('.dot');
       if (dot) dot.className = phase === 'online' ? 'dot on' : phase === 'refused' ? 'dot bad' : 'dot wait';
@@ -68,7 +70,7 @@ class Shell extends Part {
       'button',
       { class: 'me-button', type: 'button', 'aria-haspopup': 'menu', 'aria-label': t('me.menu'), on: { click: () => openMenu(meButton, meMenu()) } },
       face,
-      h('span', { class: 'who' }, h('b', null, who?.guest ? t('chat.guest') : (who?.user ?? '')), state),
+      h('span', { class: 'who' }, h('b', null, name), state),
     );
     const apple = /Mac|iPhone|iPad/.test(navigator.platform);
     return h(
@@ -129,6 +131,7 @@ class Shell extends Part {
       goInstead(me.value?.admin && view === '' && matchMedia('(min-width: 721px)').matches ? 'overview' : 'chat');
       return;
     }
+    viewTitle.value = view === 'chat' && rest[0] ? `#${rest[0]}` : place.text;
     this.classList.toggle('in-room', view === 'chat' && Boolean(rest[0]));
     for (const link of this.querySelectorAll('[data-view]')) {
       if (link instanceof HTMLElement && link.dataset['view'] === view) link.setAttribute('aria-current', 'page');
