@@ -196,7 +196,7 @@ impl Checking<'_> {
                 Step::Bad(bad) => bad.to_string(),
             };
             let mut look = Scan::new(segment, file.clone(), at, room_end.min(end));
-            let Some(last) = look.last_written()?.or(next.map(|next| next - 1)) else { break };
+            let Some(last) = look.last_written()?.or_else(|| next.map(|next| next - 1)) else { break };
             let mut look = Scan::new(segment, file.clone(), at, (last + 1).min(room_end));
             let (mut first, mut proven) = (None, next.is_some());
             while let Some((found, preamble)) = look.next_frame()? {

@@ -146,7 +146,7 @@ impl<'a> Frame<'a> {
     /// Reads the frame at `offset` from its first bytes, which must reach to the end of its head.
     pub(crate) fn head(bytes: &'a [u8], offset: u64) -> Result<Self, BadFrame> {
         let preamble = Preamble::read(bytes, offset)?;
-        let head = bytes.get(..preamble.head_end()).ok_or(BadFrame::Cut(preamble.head_end()))?;
+        let head = bytes.get(..preamble.head_end()).ok_or_else(|| BadFrame::Cut(preamble.head_end()))?;
         let crc = crc32c::crc32c_append(crc32c::crc32c(&head[..8]), &head[12..]);
         if crc != preamble.head_crc {
             return Err(BadFrame::BadChecksum);
@@ -324,7 +324,7 @@ pub fn fuzz_record(bytes: &[u8]) {
     // Once as it is, once with the checksums made right, so that what lies behind them is reached.
     for _ in 0..2 {
         if let Ok((frame, body)) = Frame::whole(&bytes, offset) {
-            let _ = frame.key_and_id();
+            frame.key_and_id().ok();
             if let Ok(record) = frame.record(&lane, Bytes::copy_from_slice(body)) {
                 let at_lag = frame.links.high.0 - frame.links.at.0;
                 if let Some(len) = frame_len(&record.message, at_lag) {

@@ -78,7 +78,7 @@ impl Ids {
     pub(crate) fn refuse(&mut self, id: MessageId, error: &StoreError) {
         for answer in self.under_way.remove(&id).unwrap_or_default() {
             // Whoever asked may be gone.
-            let _ = answer.send(Err(error.clone()));
+            drop(answer.send(Err(error.clone())));
         }
     }
 

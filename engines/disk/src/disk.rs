@@ -235,7 +235,8 @@ impl Disk {
         let mut result = Ok(());
         for journal in self.journals.lock().values() {
             for lane in &journal.lanes {
-                result = result.and(lane.checkpoint());
+                let saved = lane.checkpoint();
+                result = result.and(saved);
                 lane.drop_prepared();
             }
         }

@@ -147,12 +147,12 @@ pub(crate) fn replace(files: &dyn Files, path: &Path, bytes: &[u8]) -> io::Resul
         file.write_at(bytes, 0)?;
         file.sync()?;
         files.rename(&temporary, path)?;
-        files.sync_folder(path.parent().unwrap_or(Path::new(".")))
+        files.sync_folder(path.parent().unwrap_or_else(|| Path::new(".")))
     };
     let written = write();
     if written.is_err() {
         // The next attempt writes over what stays behind, and a start removes it.
-        let _ = files.remove(&temporary);
+        drop(files.remove(&temporary));
     }
     written
 }

@@ -211,7 +211,7 @@ impl Lane {
     pub(crate) fn drop_prepared(&self) {
         if self.prepared.lock().take().is_some() {
             // A start removes it, too.
-            let _ = self.log.files.remove(&self.log.folder.join(crate::writer::PREPARED));
+            drop(self.log.files.remove(&self.log.folder.join(crate::writer::PREPARED)));
         }
     }
 

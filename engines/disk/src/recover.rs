@@ -274,7 +274,7 @@ impl Opening<'_> {
             let next = bases.get(i + 1).copied();
             let known = summary.segments.iter().find(|(b, _)| b == base).map(|(_, holds)| *holds);
             let covered = summary.end > 0 && next.is_some_and(|next| next <= summary.end);
-            let mut holds = known.unwrap_or(Holds::nothing(*base));
+            let mut holds = known.unwrap_or_else(|| Holds::nothing(*base));
             // A segment in which nothing was known when the checkpoint was written is read from its base.
             let from = holds.end;
             let segment = Arc::new(Segment::new(&log.folder, *base, None, holds));

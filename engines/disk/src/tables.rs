@@ -236,10 +236,10 @@ impl Tables {
                 // Whoever asked may be gone; the change stays.
                 match waiting {
                     Waiting::Put(answer, result) => {
-                        let _ = answer.send(result.and_then(|version| synced.clone().map(|()| version)));
+                        drop(answer.send(result.and_then(|version| synced.clone().map(|()| version))));
                     }
                     Waiting::Rows(answer, result) => {
-                        let _ = answer.send(result.and_then(|()| synced.clone()));
+                        drop(answer.send(result.and_then(|()| synced.clone())));
                     }
                 }
             }

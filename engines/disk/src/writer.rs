@@ -44,7 +44,7 @@ pub(crate) struct Told {
 pub(crate) fn tell(lane: &Lane, told: Told) {
     for (answer, appended) in told.answers {
         // Whoever asked may be gone; the record stays.
-        let _ = answer.send(Ok(appended));
+        drop(answer.send(Ok(appended)));
     }
     if let Some(tail) = lane.tail.get()
         && !told.records.is_empty()
@@ -129,20 +129,20 @@ impl Writer {
                 continue;
             }
             self.lane.around.meters.wait.record(began.saturating_duration_since(pending.since));
-            match self.take(pending) {
-                Ok(()) => {}
-                Err(NotTaken::Refused(pending, error)) => self.refuse(pending, error),
-                Err(NotTaken::Roll(pending, len)) => {
+            let Err(not_taken) = self.take(pending) else { continue };
+            match *not_taken {
+                NotTaken::Refused(pending, error) => self.refuse(pending, error),
+                NotTaken::Roll(pending, len) => {
                     if let Err(error) = self.commit(tell).and_then(|()| self.roll(len)) {
                         refusal = Some(error.clone());
                         self.refuse(pending, error);
                         continue;
                     }
-                    match self.take(pending) {
-                        Ok(()) => {}
-                        Err(NotTaken::Refused(pending, error)) => self.refuse(pending, error),
+                    let Err(not_taken) = self.take(pending) else { continue };
+                    match *not_taken {
+                        NotTaken::Refused(pending, error) => self.refuse(pending, error),
                         // A new segment has room for the frame it was made for.
-                        Err(NotTaken::Roll(pending, _)) => {
+                        NotTaken::Roll(pending, _) => {
                             self.refuse(pending, StoreError::Failed("no segment is large enough".into()));
                         }
                     }
@@ -150,7 +150,7 @@ impl Writer {
             }
         }
         // What could not be written was answered there.
-        let _ = self.commit(tell);
+        drop(self.commit(tell));
     }
 
     fn refuse(&self, pending: Pending, error: StoreError) {
@@ -160,7 +160,7 @@ impl Writer {
         if let Some(id) = pending.message.id {
             self.lane.ids.lock().refuse(id, &error);
         }
-        let _ = pending.answer.send(Err(error));
+        drop(pending.answer.send(Err(error)));
     }
 
     /// Checks that there is space, that nothing half-written is in the way, and ends a segment that is
@@ -195,7 +195,7 @@ impl Writer {
     }
 
     /// Puts a message into the group.
-    fn take(&mut self, pending: Pending) -> Result<(), NotTaken> {
+    fn take(&mut self, pending: Pending) -> Result<(), Box<NotTaken>> {
         let index = self.lane.index.read();
         let message = &pending.message;
         let known = self.group.chains.get(&message.topic);
@@ -206,21 +206,19 @@ impl Writer {
             let error =
                 StoreError::Failed("the lane knows as many topics as it may: see store.topics_max".into());
             drop(index);
-            return Err(NotTaken::Refused(pending, error));
+            return Err(Box::new(NotTaken::Refused(pending, error)));
         }
         let place = self.group.end() + 1;
         let empty = Chain::default();
         let links = known.or(committed).unwrap_or(&empty).next(place, pending.at);
         let Some(len) = codec::frame_len(message, links.high.0 - links.at.0) else {
             drop(index);
-            return Err(NotTaken::Refused(
-                pending,
-                StoreError::Failed("the message is too large to be kept".into()),
-            ));
+            let error = StoreError::Failed("the message is too large to be kept".into());
+            return Err(Box::new(NotTaken::Refused(pending, error)));
         };
         if self.group.end() + len as u64 > self.room_end {
             drop(index);
-            return Err(NotTaken::Roll(pending, len as u64));
+            return Err(Box::new(NotTaken::Roll(pending, len as u64)));
         }
         codec::write(&mut self.group.frames, self.group.start, &links, message);
         match self.group.chains.get_mut(&message.topic) {
@@ -260,7 +258,7 @@ impl Writer {
             }
             drop(ids);
             for (answer, _) in answers {
-                let _ = answer.send(Err(error.clone()));
+                drop(answer.send(Err(error.clone())));
             }
             self.group.clear(self.lane.log.end());
             return Err(error);
@@ -288,7 +286,7 @@ impl Writer {
         let lane = &self.lane;
         let mut holds = self.segment.holds();
         for (i, Kept { links, .. }) in kept.iter().enumerate() {
-            let end = kept.get(i + 1).map_or(self.group.end(), |next| next.links.place - 1);
+            let end = kept.get(i + 1).map_or_else(|| self.group.end(), |next| next.links.place - 1);
             holds.take(links.place, links.at, end);
         }
         self.segment.set_holds(holds);
@@ -325,7 +323,7 @@ impl Writer {
             tracing::warn!(file = %self.segment.path.display(), "the disk is full: messages are refused");
             // What stays for now is cleaned before the next group. Should the power fail before that, some
             // of these may be there all the same; their ids tell.
-            let _ = self.clean();
+            drop(self.clean());
             return Err(StoreError::Full);
         }
         // When a sync fails, the kernel may mark the pages clean though they never reached the disk; a
@@ -420,7 +418,7 @@ pub(crate) fn begin(
         files.sync_folder(folder)
     };
     if let Err(error) = place() {
-        let _ = files.remove(&temporary);
+        drop(files.remove(&temporary));
         return Err(error);
     }
     Ok((Arc::new(segment), prepared.file, prepared.room))
@@ -434,7 +432,7 @@ pub(crate) fn create(files: &dyn Files, path: &Path, room: u64) -> io::Result<Ar
     let created = files.create(path, HEADER_BYTES + room).and_then(|file| file.sync().map(|()| file));
     if created.is_err() {
         // Part of the room may have been taken.
-        let _ = files.remove(path);
+        drop(files.remove(path));
     }
     created
 }
