@@ -201,11 +201,16 @@ describe('the console', { skip }, () => {
     await stands(owner, 'message number 120');
     const timeline = owner.locator('.timeline');
     const before = await owner.locator('.message').count();
-    await eventually('older messages', async () => {
-      await timeline.evaluate((box) => box.scrollTo(0, 300));
-      return (await owner.locator('.message').count()) > before;
+    // The first message in sight stays where it is on the screen, whatever is put above it.
+    const first = await timeline.evaluate((box) => {
+      box.scrollTo(0, 300);
+      const top = box.getBoundingClientRect().top;
+      const seen = [...box.querySelectorAll('.message')].find((each) => each.getBoundingClientRect().top >= top);
+      return { key: seen.dataset.key, top: seen.getBoundingClientRect().top };
     });
-    assert.ok((await timeline.evaluate((box) => box.scrollTop)) > 300, 'the place moved down by what was put above');
+    await eventually('older messages', async () => (await owner.locator('.message').count()) > before);
+    const moved = await timeline.evaluate((box, { key, top }) => Math.abs(box.querySelector(`[data-key="${key}"]`).getBoundingClientRect().top - top), first);
+    assert.ok(moved < 3, `the place moved by ${moved} px`);
     await eventually('the beginning', async () => {
       await timeline.evaluate((box) => box.scrollTo(0, 0));
       return (await owner.locator('.start').count()) > 0;
