@@ -58,7 +58,7 @@ pub(crate) async fn run(quick: bool) -> Result<()> {
 }
 
 async fn load(server: &Process, messages: usize) -> Result<Histogram<u64>> {
-    let latency = Rc::new(RefCell::new(Histogram::<u64>::new(3)?));
+    let latency = Rc::new(RefCell::new(Histogram::<u64>::new_with_max(60_000_000, 3)?));
     let mut publishers = Vec::new();
     for i in 0..PUBLISHERS {
         let (stream, _) = socket::connect(server).await?;

@@ -141,7 +141,7 @@ async fn drive(
     slow: usize,
     counted: Rc<Counted>,
 ) -> Result<Outcome> {
-    *counted.latency.borrow_mut() = Some(hdrhistogram::Histogram::new(3)?);
+    *counted.latency.borrow_mut() = Some(hdrhistogram::Histogram::new_with_max(60_000_000, 3)?);
     let mut stopped = Vec::new();
     for i in 0..LISTENERS + slow {
         let (mut stream, read) = socket::connect(server).await?;

@@ -93,7 +93,7 @@ async fn fill(server: &Process, topics: usize, records: usize) -> Result<()> {
 
 async fn ask(server: &Process, topics: usize, asks: usize) -> Result<Histogram<u64>> {
     let (mut stream, _) = socket::connect(server).await?;
-    let mut latency = Histogram::new(3)?;
+    let mut latency = Histogram::new_with_max(60_000_000, 3)?;
     let mut out = Vec::new();
     for i in 0..asks {
         let topic = i.wrapping_mul(40_503) % topics;
