@@ -92,6 +92,11 @@ describe('the console', { skip }, () => {
     await owner.locator('.tile .value').first().waitFor();
     await eventually('figures', async () => (await owner.locator('.tile .value').first().textContent()) !== '–');
     await owner.screenshot({ path: join(shots, 'overview.png') });
+    const [loaded, announced] = await owner.evaluate(() => [
+      performance.getEntriesByType('resource').map((entry) => new URL(entry.name).pathname).filter((path) => path.endsWith('.js') && path !== '/console/main.js'),
+      [...document.querySelectorAll('link[rel=modulepreload]')].map((link) => link.getAttribute('href')),
+    ]);
+    assert.deepEqual([...new Set(loaded)].sort(), announced.sort(), 'index.html announces each module that the page imports');
   });
 
   step('lets in who was invited', async () => {

@@ -36,9 +36,9 @@ class Accounts extends Part {
       {
         name: 'state',
         label: t('col.state'),
-        sort: ({ disabled, has_password, last_login_at }) => `${disabled} ${has_password || last_login_at !== null}`,
-        cell: ({ disabled, has_password, last_login_at }) =>
-          disabled ? h('span', { class: 'badge bad' }, t('accounts.disabled')) : has_password || last_login_at !== null ? h('span', { class: 'badge good' }, t('accounts.active')) : h('span', { class: 'badge wait' }, t('accounts.invited')),
+        sort: (account) => `${account.disabled} ${hasCome(account)}`,
+        cell: (account) =>
+          account.disabled ? h('span', { class: 'badge bad' }, t('accounts.disabled')) : hasCome(account) ? h('span', { class: 'badge good' }, t('accounts.active')) : h('span', { class: 'badge wait' }, t('accounts.invited')),
       },
       { name: 'last', label: t('col.lastlogin'), sort: ({ last_login_at }) => last_login_at ?? 0, cell: ({ last_login_at }) => (last_login_at ? h('span', { title: moment(last_login_at) }, ago(last_login_at)) : '–') },
       { name: 'created', label: t('col.created'), sort: ({ created_at }) => created_at, cell: ({ created_at }) => h('span', { title: moment(created_at) }, ago(created_at)) },
@@ -168,6 +168,11 @@ class Accounts extends Part {
     }
     await this.#look();
   }
+}
+
+/** Whether they have been here; if not, they were only invited. @param {Account} account */
+function hasCome({ user, has_password, last_login_at }) {
+  return has_password || last_login_at !== null || user === me.value?.user || online(user) === true;
 }
 
 /**

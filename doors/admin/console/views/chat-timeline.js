@@ -23,6 +23,7 @@ import { address } from '../lib/route.js';
 
 /** Messages of one author within this time form a group. */
 const GROUP_MS = 5 * 60_000;
+const calm = matchMedia('(prefers-reduced-motion: reduce)');
 /** How near to the end counts as the end, in pixels. */
 const END_PX = 60;
 
@@ -83,7 +84,7 @@ export class Timeline extends Part {
   }
 
   #toEnd(smooth = false) {
-    this.#scroll.scrollTo({ top: this.#scroll.scrollHeight, behavior: smooth && this.#scroll.scrollHeight - this.#scroll.scrollTop < 4000 ? 'smooth' : 'instant' });
+    this.#scroll.scrollTo({ top: this.#scroll.scrollHeight, behavior: smooth && !calm.matches && this.#scroll.scrollHeight - this.#scroll.scrollTop < 4000 ? 'smooth' : 'instant' });
     this.#atEnd = true;
   }
 
