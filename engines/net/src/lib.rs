@@ -24,6 +24,7 @@ pub mod drive;
 pub mod events;
 mod exchange;
 mod fetching;
+pub mod fuzz;
 pub mod http;
 pub mod line;
 mod listen;

@@ -22,8 +22,9 @@ use crate::{DoorMeters, Limits, Meters, address};
 
 /// Seconds' worth of new connections that one address may open at once.
 const RATE_BURST: u32 = 4;
-/// Addresses that are remembered for their rate; beyond it the idle ones are forgotten first.
-const ADDRESSES_MAX: usize = 100_000;
+/// Addresses that are remembered after their last connection, for their rate; beyond it, all those without
+/// a connection are forgotten.
+const GONE_ADDRESSES_MAX: usize = 100_000;
 
 /// Who is at the other end.
 #[derive(Debug, Clone)]
@@ -276,6 +277,8 @@ struct Inner {
 struct Table {
     lines: Slab<Weak<Line>>,
     addresses: HashMap<IpAddr, Visits, FxBuildHasher>,
+    /// How many of the addresses have no connection now.
+    gone: usize,
 }
 
 /// What one address has open, and how fast it came.
@@ -348,12 +351,8 @@ impl Lines {
         if address::any_contains(&limits.exempt, address) {
             return Ok(());
         }
-        if table.addresses.len() >= ADDRESSES_MAX {
-            table.addresses.retain(|_, visits| visits.open > 0);
-        }
         let burst = limits.address_rate_max.saturating_mul(RATE_BURST) as f32;
-        let fresh = Visits { open: 0, tokens: burst, at };
-        let visits = table.addresses.entry(household(address)).or_insert(fresh);
+        let visits = table.visits(household(address), || Visits { open: 0, tokens: burst, at });
         if visits.open >= limits.address_connections_max {
             return Err(Denied::Address);
         }
@@ -374,7 +373,11 @@ impl Lines {
         let address = household(peer.address.ip());
         let at = shell.clock.now().wall;
         let mut table = self.inner.table.lock();
-        table.addresses.entry(address).or_insert(Visits { open: 0, tokens: 0.0, at }).open += 1;
+        let visits = table.visits(address, || Visits { open: 0, tokens: 0.0, at });
+        visits.open += 1;
+        if visits.open == 1 {
+            table.gone -= 1;
+        }
         let entry = table.lines.vacant_entry();
         let lines = Arc::downgrade(&self.inner);
         let line = Arc::new(Line::new(id, entry.key(), lines, Arc::clone(shell), meters, peer));
@@ -403,13 +406,31 @@ impl Lines {
     }
 }
 
+impl Table {
+    /// What is known of an address, which now is or soon will be connected.
+    fn visits(&mut self, address: IpAddr, fresh: impl FnOnce() -> Visits) -> &mut Visits {
+        if self.gone >= GONE_ADDRESSES_MAX && !self.addresses.contains_key(&address) {
+            self.addresses.retain(|_, visits| visits.open > 0);
+            self.gone = 0;
+        }
+        let Self { addresses, gone, .. } = self;
+        addresses.entry(address).or_insert_with(|| {
+            *gone += 1;
+            fresh()
+        })
+    }
+}
+
 impl Inner {
     fn remove(&self, key: usize, address: IpAddr) {
         let mut table = self.table.lock();
         table.lines.remove(key);
         let address = household(address);
         if let Some(visits) = table.addresses.get_mut(&address) {
-            visits.open = visits.open.saturating_sub(1);
+            visits.open -= 1;
+            if visits.open == 0 {
+                table.gone += 1;
+            }
         }
         if table.lines.is_empty() {
             drop(table);
@@ -423,5 +444,76 @@ fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
         v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SystemClock;
+
+    fn shell() -> Arc<Shell> {
+        let limits = Limits { exempt: Vec::new(), address_rate_max: 10, ..Limits::default() };
+        Arc::new(Shell { limits, clock: Arc::new(SystemClock), meters: Arc::default() })
+    }
+
+    fn peer(ip: impl Into<IpAddr>) -> Peer {
+        let address = SocketAddr::new(ip.into(), 1);
+        Peer { address, local: address, secure: false, certificate: None }
+    }
+
+    #[test]
+    fn an_address_has_a_burst_and_then_its_rate() {
+        let (lines, shell) = (Lines::default(), shell());
+        let ip = IpAddr::from([192, 0, 2, 1]);
+        let admitted = |at: u64| {
+            let at = Timestamp::from_millis(at);
+            (0..100).filter(|_| lines.admit(ip, &shell.limits, at).is_ok()).count()
+        };
+        assert_eq!(admitted(0), 40);
+        assert_eq!(admitted(500), 5);
+        assert_eq!(admitted(100_000), 40);
+        assert_eq!(admitted(50_000), 0, "a clock that was set back gives nothing away");
+        assert!(lines.admit([192, 0, 2, 2].into(), &shell.limits, Timestamp(0)).is_ok());
+    }
+
+    #[test]
+    fn a_household_is_one_address() {
+        let net = |text: &str| household(text.parse().unwrap());
+        assert_eq!(net("2001:db8:1:2::1"), net("2001:db8:1:2:ffff::"));
+        assert_ne!(net("2001:db8:1:2::1"), net("2001:db8:1:3::1"));
+        assert_eq!(net("::ffff:192.0.2.1"), net("192.0.2.1"));
+        assert_ne!(net("192.0.2.1"), net("192.0.2.2"));
+    }
+
+    #[test]
+    fn addresses_without_a_connection_are_forgotten_when_there_are_too_many() {
+        let (lines, shell) = (Lines::default(), shell());
+        let stays = lines.add(&shell, "test", peer([10, 0, 0, 1]));
+        for i in 0..GONE_ADDRESSES_MAX as u32 + 10 {
+            let ip = IpAddr::from((0x0b00_0000 + i).to_be_bytes());
+            lines.admit(ip, &shell.limits, Timestamp(0)).unwrap();
+            drop(lines.add(&shell, "test", peer(ip)));
+        }
+        let table = lines.inner.table.lock();
+        assert!(table.addresses.len() <= 11);
+        assert_eq!(table.addresses.values().filter(|visits| visits.open == 0).count(), table.gone);
+        assert_eq!(table.addresses[&stays.peer.address.ip()].open, 1);
+        drop(table);
+        drop(stays);
+        assert_eq!(lines.count(), 0);
+    }
+
+    #[test]
+    fn who_comes_during_a_drain_is_told_at_once() {
+        let (lines, shell) = (Lines::default(), shell());
+        lines.leave_all(&Close::GOING_AWAY);
+        let late = lines.add(&shell, "test", peer([10, 0, 0, 1]));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert_eq!(late.signal(&mut cx), Signal::Leave(Close::GOING_AWAY));
+        late.cut();
+        assert_eq!(late.signal(&mut cx), Signal::Cut);
+        late.leave(Close::KICKED);
+        assert_eq!(late.signal(&mut cx), Signal::Cut);
     }
 }
