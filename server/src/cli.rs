@@ -143,8 +143,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Account(args) => block_on(accounts::account(args)),
         Command::Token(args) => block_on(accounts::token(args)),
         Command::Backup(args) => block_on(control::backup(args)),
-        Command::Restore(args) => block_on(offline::restore(args)),
-        Command::Store { action } => block_on(offline::store(action)),
+        Command::Restore(args) => offline::restore(&args),
+        Command::Store { action } => offline::store(&action),
         Command::Bench(args) => bench::run(&args),
     }
 }

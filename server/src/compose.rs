@@ -8,12 +8,15 @@ use std::{
 use anyhow::Context;
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
-use yizhan_hub::{Hub, Journal, Keep, Options, Space, Store, StoreError, Table, Work, memory::Memory};
+use yizhan_hub::{
+    Filter, Hub, Journal, Keep, Lag, Limits, Options, Space, Store, StoreError, Table, Work, memory::Memory,
+    space::Dedup,
+};
 use yizhan_identity::{Identity, Job, Revoked, Seams};
 use yizhan_net::{Door, Site, SystemClock};
 use yizhan_talk::{Clock, Now};
 
-use crate::config::Config;
+use crate::config::{Config, sections::KeepConfig};
 
 /// Passwords that wait for a thread; identity refuses before this is reached.
 const JOBS_MAX: usize = 1024;
@@ -174,6 +177,26 @@ impl yizhan_socket::Tickets for IdentityTickets {
 pub(crate) struct Stores {
     pub(crate) disk: yizhan_disk::Disk,
     memory: Memory,
+    /// Spaces of the config that have a journal on disk.
+    configured: Vec<String>,
+}
+
+/// Opens the journals of spaces that are not `open` yet, such as those that the config no longer has: a backup
+/// is to have them, too. Nothing is taken out of them.
+///
+/// # Errors
+/// A journal cannot be opened.
+pub(crate) async fn open_others(disk: &yizhan_disk::Disk, open: &[String]) -> Result<(), StoreError> {
+    // Any filter does: nobody publishes to it.
+    let Ok(topics) = Filter::new("#") else { return Ok(()) };
+    for name in disk.spaces()? {
+        if !open.contains(&name) {
+            let (topics, keep) = (topics.clone(), Keep::Disk(Limits::NONE));
+            let space = Space { name, topics, keep, lag: Lag::CatchUp, dedup: Dedup::default(), lanes: 1 };
+            disk.journal(&space).await?;
+        }
+    }
+    Ok(())
 }
 
 impl Stores {
@@ -181,10 +204,20 @@ impl Stores {
         // Seconds since 1970 fit until 2106, and two starts are more than one second apart where it matters:
         // a position of the run before is not taken for one of this.
         let epoch = (clock.now().wall.as_millis() / 1000) as u32;
+        let on_disk = config.spaces.iter().filter(|(_, space)| space.keep == KeepConfig::Disk);
+        let configured = on_disk.map(|(name, _)| name.clone()).collect();
         let (data, config) = (data.to_owned(), config.store.clone());
         let disk =
             tokio::task::spawn_blocking(move || yizhan_disk::Disk::open(&data, &config, clock)).await??;
-        Ok(Self { disk, memory: Memory::new(epoch) })
+        Ok(Self { disk, memory: Memory::new(epoch), configured })
+    }
+
+    /// Opens what a backup is to have and the hub has not opened.
+    ///
+    /// # Errors
+    /// A journal cannot be opened.
+    pub(crate) async fn open_all(&self) -> Result<(), StoreError> {
+        open_others(&self.disk, &self.configured).await
     }
 
     /// What keeps the store from taking messages, where something does.

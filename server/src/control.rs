@@ -13,12 +13,13 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, UnixStream},
-    sync::Semaphore,
+    net::{UnixListener, UnixStream, unix::WriteHalf},
+    sync::{Semaphore, mpsc},
 };
-use tracing::warn;
+use tracing::{info, warn};
+use yizhan_disk::BackupReport;
 
-use crate::{compose::Stores, offline};
+use crate::{compose::Stores, offline, progress::Bar};
 
 /// The socket's name in the data folder.
 const SOCKET: &str = "control";
@@ -26,6 +27,8 @@ const SOCKET: &str = "control";
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 /// Requests that are handled at one time.
 const REQUESTS_MAX: usize = 4;
+/// Reports of progress that wait to be sent.
+const PROGRESS_MAX: usize = 16;
 /// How long to wait after accepting failed.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -62,7 +65,7 @@ pub(crate) fn listen(
                 Ok((stream, _)) => {
                     let store = store.clone();
                     tokio::spawn(async move {
-                        if let Err(error) = answer(stream, &store).await {
+                        if let Err(error) = answer(stream, store).await {
                             warn!(error = format!("{error:#}"), "a request at the control socket failed");
                         }
                         drop(slot);
@@ -77,27 +80,45 @@ pub(crate) fn listen(
     })
 }
 
-async fn answer(mut stream: UnixStream, store: &Stores) -> anyhow::Result<()> {
+async fn answer(mut stream: UnixStream, store: Arc<Stores>) -> anyhow::Result<()> {
     let (read, mut write) = stream.split();
     let mut line = String::new();
     BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
     let request: Value = serde_json::from_str(&line).context("the request is no JSON")?;
-    let outcome = match request["do"].as_str() {
-        Some("backup") => match request["to"].as_str() {
-            Some(to) => back_up(store, Path::new(to)).await,
-            None => Err(anyhow::anyhow!("'to' is missing")),
-        },
+    let outcome = match (request["do"].as_str(), request["to"].as_str()) {
+        (Some("backup"), Some(to)) => back_up(store, to.into(), &mut write).await,
+        (Some("backup"), None) => Err(anyhow::anyhow!("'to' is missing")),
         _ => Err(anyhow::anyhow!("this is not known here")),
     };
     let answer = match outcome {
-        Ok(done) => json!({"ok": true, "done": done}),
+        Ok(done) => json!({"ok": true, "files": done.files, "bytes": done.bytes}),
         Err(error) => json!({"ok": false, "error": format!("{error:#}")}),
     };
     write.write_all(format!("{answer}\n").as_bytes()).await.context("cannot answer")
 }
 
-async fn back_up(_store: &Stores, _to: &Path) -> anyhow::Result<Value> {
-    bail!("not yet")
+/// Backs up, and says how far it is meanwhile.
+async fn back_up(store: Arc<Stores>, to: PathBuf, write: &mut WriteHalf<'_>) -> anyhow::Result<BackupReport> {
+    store.open_all().await.context("cannot open all journals")?;
+    let (told, mut progress) = mpsc::channel(PROGRESS_MAX);
+    let folder = to.clone();
+    let work = tokio::task::spawn_blocking(move || {
+        // What does not fit is not missed: the next one says more.
+        store.disk.backup(&folder, &mut |done, all| {
+            told.try_send((done, all)).ok();
+        })
+    });
+    while let Some((done, all)) = progress.recv().await {
+        let line = format!("{}\n", json!({"at": done, "of": all}));
+        if write.write_all(line.as_bytes()).await.is_err() {
+            // Whoever asked is gone; the backup is finished all the same.
+            break;
+        }
+    }
+    let done = work.await.context("the backup ended early")?;
+    let done = done.with_context(|| format!("cannot back up to {}", to.display()))?;
+    info!(to = %to.display(), files = done.files, bytes = done.bytes, "backed up");
+    Ok(done)
 }
 
 /// `yizhan backup`: asks the server that runs with the folder; without one, copies by itself.
@@ -109,22 +130,28 @@ pub(crate) async fn backup(args: Backup) -> anyhow::Result<()> {
         bail!("there is no data folder at {}", args.data.display());
     }
     let to = std::path::absolute(&args.to).context("this is no path")?;
+    let mut bar = Bar::new("backing up");
     let done = match UnixStream::connect(args.data.join(SOCKET)).await {
-        Ok(stream) => ask(stream, &json!({"do": "backup", "to": to.display().to_string()})).await?,
-        // No server runs: the store's own lock says so for certain.
-        Err(_) => offline::back_up(&args.data, &to).await?,
+        Ok(stream) => ask(stream, &json!({"do": "backup", "to": to.display().to_string()}), &mut bar).await,
+        // No server runs; if one does, the store's own lock says so.
+        Err(_) => offline::back_up(&args.data, &to, &mut bar).await,
     };
-    println!("backed up to {}: {}", to.display(), offline::tell_backup(&done));
+    bar.finish();
+    println!("backed up to {}: {}", to.display(), offline::tell(&done?));
     Ok(())
 }
 
-async fn ask(mut stream: UnixStream, request: &Value) -> anyhow::Result<Value> {
+async fn ask(mut stream: UnixStream, request: &Value, bar: &mut Bar) -> anyhow::Result<BackupReport> {
     stream.write_all(format!("{request}\n").as_bytes()).await.context("the server does not listen")?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await.context("the server did not answer")?;
-    let mut answer: Value = serde_json::from_str(&line).context("the server went away meanwhile")?;
-    if answer["ok"] == true {
-        return Ok(answer["done"].take());
+    let mut lines = BufReader::new(stream).lines();
+    while let Some(line) = lines.next_line().await.context("the server does not answer")? {
+        let answer: Value = serde_json::from_str(&line).context("the server's answer is no JSON")?;
+        let number = |key: &str| answer[key].as_u64().unwrap_or(0);
+        match answer["ok"].as_bool() {
+            None => bar.at(number("at"), number("of")),
+            Some(true) => return Ok(BackupReport { files: number("files"), bytes: number("bytes") }),
+            Some(false) => bail!("{}", answer["error"].as_str().unwrap_or("the server refused")),
+        }
     }
-    bail!("{}", answer["error"].as_str().unwrap_or("the server refused"))
+    bail!("the server went away before the backup was complete")
 }

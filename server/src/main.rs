@@ -3,6 +3,9 @@
 //! Read in this order: [`cli`] (what can be asked of the program), [`config`] (what can be set), [`compose`] (the
 //! list of doors, in plain code), [`serve`] (run, reload, drain), [`figures`] (what is counted), then the tools.
 
+#[cfg(not(any(feature = "socket", feature = "admin")))]
+compile_error!("a server without doors serves nobody: build it with the feature `socket` or `admin`");
+
 mod cli;
 mod client;
 mod compose;
@@ -13,6 +16,7 @@ mod keys;
 mod limits;
 mod load;
 mod offline;
+mod progress;
 mod serve;
 mod tools;
 mod welcome;

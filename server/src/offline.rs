@@ -1,37 +1,119 @@
 //! What is done to a data folder while no server runs.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use serde_json::Value;
+use anyhow::{Context, bail};
+use yizhan_disk::BackupReport;
+use yizhan_net::SystemClock;
+use yizhan_talk::Clock;
+
+use crate::{compose::open_others, config::units::show_size, load::group_digits, progress::Bar};
 
 /// Make a data folder from a backup.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Restore {
     /// The backup.
     from: PathBuf,
-    /// The data folder to make.
+    /// The data folder to make; one that holds something is never overwritten.
     #[arg(long, env = "YIZHAN_DATA", value_name = "DIR", default_value = "yizhan-data")]
     data: PathBuf,
 }
 
+/// What `yizhan store` does.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum StoreAction {
-    /// Read everything in a data folder and verify each checksum.
+    /// Read everything in a data folder and verify each checksum. It changes nothing.
     Check {
         /// The data folder.
         #[arg(long, env = "YIZHAN_DATA", value_name = "DIR", default_value = "yizhan-data")]
         data: PathBuf,
     },
+    /// Read a whole backup and compare it with what was written.
+    Verify {
+        /// The backup.
+        backup: PathBuf,
+    },
 }
-pub(crate) async fn restore(_args: Restore) -> anyhow::Result<()> {
-    anyhow::bail!("not yet")
+
+/// `yizhan restore`.
+///
+/// # Errors
+/// The backup is damaged, or the folder is not empty.
+pub(crate) fn restore(args: &Restore) -> anyhow::Result<()> {
+    let mut bar = Bar::new("restoring");
+    let now = SystemClock.now().wall;
+    let done = yizhan_disk::restore(&args.from, &args.data, now, &mut |done, all| bar.at(done, all));
+    bar.finish();
+    let done = done.with_context(|| format!("cannot restore {}", args.from.display()))?;
+    println!("restored to {}: {}", args.data.display(), tell(&done));
+    Ok(())
 }
-pub(crate) async fn store(_action: StoreAction) -> anyhow::Result<()> {
-    anyhow::bail!("not yet")
+
+/// `yizhan store`.
+///
+/// # Errors
+/// Something is damaged, or the folder cannot be read.
+pub(crate) fn store(action: &StoreAction) -> anyhow::Result<()> {
+    match action {
+        StoreAction::Check { data } => check(data),
+        StoreAction::Verify { backup } => {
+            let mut bar = Bar::new("verifying");
+            let done = yizhan_disk::verify(backup, &mut |done, all| bar.at(done, all));
+            bar.finish();
+            println!("the backup is as it was written: {}", tell(&done?));
+            Ok(())
+        }
+    }
 }
-pub(crate) async fn back_up(_data: &Path, _to: &Path) -> anyhow::Result<Value> {
-    anyhow::bail!("not yet")
+
+fn check(data: &Path) -> anyhow::Result<()> {
+    if !data.is_dir() {
+        bail!("there is no data folder at {}", data.display());
+    }
+    let mut bar = Bar::new("checking");
+    let report = yizhan_disk::check(data, &mut |done, all| bar.at(done, all));
+    bar.finish();
+    let report = report?;
+    for space in &report.spaces {
+        println!(
+            "space {}: {} records of {} topics, {}",
+            space.name,
+            group_digits(space.records as f64),
+            group_digits(space.topics as f64),
+            show_size(space.bytes)
+        );
+    }
+    println!("tables: {} rows", group_digits(report.rows as f64));
+    for note in &report.notes {
+        println!("note: {note}");
+    }
+    for problem in &report.problems {
+        println!("damaged: {problem}");
+    }
+    if !report.is_sound() {
+        bail!("{} problems: restore a backup, or accept the loss", report.problem_count);
+    }
+    println!("everything is sound");
+    Ok(())
 }
-pub(crate) fn tell_backup(_done: &Value) -> String {
-    String::new()
+
+/// Backs up a folder that no server uses.
+///
+/// # Errors
+/// A server uses it, or the backup cannot be written.
+pub(crate) async fn back_up(data: &Path, to: &Path, bar: &mut Bar) -> anyhow::Result<BackupReport> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let disk = yizhan_disk::Disk::open(data, &yizhan_disk::Config::default(), clock)?;
+    open_others(&disk, &[]).await?;
+    let done = disk.backup(to, &mut |done, all| bar.at(done, all));
+    disk.close()?;
+    Ok(done?)
+}
+
+/// A backup in words.
+pub(crate) fn tell(done: &BackupReport) -> String {
+    format!("{} files, {}", group_digits(done.files as f64), show_size(done.bytes))
 }

@@ -278,6 +278,43 @@ fn sighup_reads_the_config_again_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
+fn a_backup_of_a_running_server_becomes_a_server_again() {
+    let mut server = Server::start(&["--dev"]);
+    server.feeds(&["pub", "--lines", "disk/a"], &(1..=100).map(|n| format!("{n}\n")).collect::<String>());
+    server.feeds(&["account", "add", "ann", "--role", "owner"], "a good password\n");
+    let folder = tempfile::tempdir().unwrap();
+    let backup = folder.path().join("backup").display().to_string();
+    assert!(server.says(&["backup", &backup]).starts_with("backed up to "));
+    assert!(server.refuses(&["backup", &backup]).contains("is not empty"));
+    server.says(&["pub", "disk/a", "later"]);
+    assert!(server.refuses(&["store", "check"]).contains("in use by another process"));
+    assert!(server.says(&["store", "verify", &backup]).contains("as it was written"));
+    let restored = Server::start_in(
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let data = folder.path().join("data").display().to_string();
+            server.says(&["restore", &backup, "--data", &data]);
+            assert!(server.refuses(&["restore", &backup, "--data", &data]).contains("is not empty"));
+            folder
+        },
+        &["--dev"],
+    );
+    assert_eq!(restored.says(&["sub", "disk/a", "--last", "1", "-n", "1", "--body"]), "100\n");
+    assert_eq!(restored.rows(&["ask", "accounts", "--json"])[0]["user"], "ann");
+    // Without a server the folder is backed up and checked by the tool itself.
+    server.signal("TERM");
+    assert!(server.ended().success());
+    let offline = folder.path().join("offline").display().to_string();
+    assert!(server.says(&["backup", &offline]).contains("backed up"));
+    let second = folder.path().join("second").display().to_string();
+    server.says(&["restore", &offline, "--data", &second]);
+    let report = server.says(&["store", "check", "--data", &second]);
+    assert!(report.contains("space disk: 101 records of 1 topics"), "{report}");
+    let report = server.says(&["store", "check"]);
+    assert!(report.contains("space disk: 101 records of 1 topics") && report.contains("sound"), "{report}");
+}
+
+#[test]
 fn a_second_server_on_the_same_folder_is_refused() {
     let server = Server::start(&["--dev"]);
     let output = server.run(&[

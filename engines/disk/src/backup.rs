@@ -93,6 +93,14 @@ struct Linked {
 }
 
 impl Disk {
+    /// The names of all spaces that have a journal here, open or not. A backup has those that are open.
+    ///
+    /// # Errors
+    /// The table of spaces cannot be read.
+    pub fn spaces(&self) -> Result<Vec<String>, StoreError> {
+        Ok(registry::all(&self.tables)?.into_iter().map(|(name, _)| name).collect())
+    }
+
     /// Writes a backup of everything that is acknowledged at this moment into a new or empty folder, while
     /// the store is used. Blocks.
     ///
