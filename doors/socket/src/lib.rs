@@ -7,7 +7,7 @@
 pub mod config;
 pub mod connection;
 pub mod door;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod http;
 pub mod wire;

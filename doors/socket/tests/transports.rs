@@ -5,7 +5,10 @@
 mod served;
 
 use serde_json::{Value, json};
-use served::{ask, http, http_with, rest_of, served, stream};
+use std::time::Duration;
+
+use served::{ask, http, http_with, rest_of, served, served_with, stream};
+use yizhan_socket::Config;
 
 /// The body as JSON.
 fn body(response: &served::Answered) -> Value {
@@ -201,6 +204,24 @@ async fn a_long_poll_loses_nothing_with_a_response() {
     );
     let wrong = http_with(&served, "GET /v1/poll?ack=1", &["authorization: Session 1:x"], b"").await;
     assert_eq!((wrong.status, body(&wrong)["code"].clone()), (404, json!(301)));
+}
+
+#[tokio::test]
+async fn a_long_poll_whose_client_stays_away_is_over() {
+    let served = served_with(Config { stream_keep: Duration::ZERO, ..Config::default() }).await;
+    let opened = http_with(&served, "GET /v1/poll", &["authorization: Bearer ann"], b"").await;
+    let welcome = &body(&opened)[0];
+    let session = format!(
+        "authorization: Session {}:{}",
+        welcome["session"].as_str().unwrap(),
+        welcome["secret"].as_str().unwrap()
+    );
+    let mut gone = false;
+    while !gone {
+        served.socket.maintain();
+        gone = http_with(&served, "GET /v1/poll?wait=0&ack=0", &[&session], b"").await.status == 404;
+    }
+    served.until_asleep(welcome).await;
 }
 
 #[tokio::test]

@@ -35,6 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Served {
     pub(crate) http: SocketAddr,
     pub(crate) tcp: SocketAddr,
+    pub(crate) socket: Socket,
     open: Option<Open>,
 }
 
@@ -91,6 +92,10 @@ impl Tickets for Gate {
 }
 
 pub(crate) async fn served() -> Served {
+    served_with(Config::default()).await
+}
+
+pub(crate) async fn served_with(config: Config) -> Served {
     let space = |name: &str, topics: &str, keep| Space {
         name: name.into(),
         topics: Filter::new(topics).unwrap(),
@@ -113,7 +118,7 @@ pub(crate) async fn served() -> Served {
     .unwrap();
     tokio::spawn(work);
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
-    let config = Config { tcp: Listen::at(free), ..Config::default() };
+    let config = Config { tcp: Listen::at(free), ..config };
     let terms = Terms { config, server: "yizhan/test".into(), subscriptions_max: 10_000 };
     let socket = Socket::new(hub.clone(), terms, gate);
     let mut site = Site::new(yizhan_net::Limits::default(), clock as Arc<dyn Clock>);
@@ -121,7 +126,7 @@ pub(crate) async fn served() -> Served {
     socket.open(&mut site).unwrap();
     let open = site.start().unwrap();
     let bound = open.bound();
-    Served { http: bound["http"][0], tcp: bound["tcp"][0], open: Some(open) }
+    Served { http: bound["http"][0], tcp: bound["tcp"][0], socket, open: Some(open) }
 }
 
 impl Served {
