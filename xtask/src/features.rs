@@ -1,4 +1,4 @@
-//! Every Cargo feature is documented where developers look for it.
+//! Every Cargo feature is documented where developers look for it, and every fuzz entry has its target.
 
 use crate::tree::{Findings, Tree};
 
@@ -12,6 +12,25 @@ pub(crate) fn check(tree: &Tree, findings: &mut Findings) {
             if feature != "default" && !page.contains(&format!("`{name}/{feature}`")) {
                 let what = format!("the feature {feature} is not in {PAGE}: write `{name}/{feature}` there");
                 findings.wrong(&format!("{folder}/Cargo.toml"), 0, what);
+            }
+        }
+    }
+    fuzz_entries(tree, findings);
+}
+
+/// `pub fn fuzz_frames` in engines/net is the target `net_frames`, for cargo-fuzz and in fuzz/smoke.
+fn fuzz_entries(tree: &Tree, findings: &mut Findings) {
+    let smoke = tree.find("fuzz/smoke/tests/smoke.rs").map_or("", |file| file.text.as_str());
+    for file in tree.with_extension("rs") {
+        let mut folders = file.path.split('/').skip(1);
+        let (Some(name), Some("src")) = (folders.next(), folders.next()) else { continue };
+        for (number, line) in file.text.lines().enumerate() {
+            let Some(entry) = line.trim_start().strip_prefix("pub fn fuzz_") else { continue };
+            let target = format!("{name}_{}", entry.split('(').next().unwrap_or_default());
+            let there = tree.find(&format!("fuzz/fuzz_targets/{target}.rs")).is_some();
+            if !there || !smoke.contains(&format!("fn {target}()")) {
+                let what = format!("the fuzz target {target} is missing in fuzz/fuzz_targets or fuzz/smoke");
+                findings.wrong(&file.path, number + 1, what);
             }
         }
     }

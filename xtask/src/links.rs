@@ -62,6 +62,9 @@ fn resolve(tree: &Tree, from: &File, target: &str) -> Result<(), String> {
         let folder = Path::new(&from.path).parent().unwrap_or_else(|| Path::new(""));
         plain(&folder.join(path)).ok_or("leads out of the repository")?
     };
+    if from.path.starts_with("docs/") && !there.starts_with("docs/") {
+        return Err("leads out of the book".into());
+    }
     let Some(file) = tree.find(&there) else {
         return if tree.root.join(&there).exists() { Ok(()) } else { Err("there is no such file".into()) };
     };

@@ -35,8 +35,18 @@ pub(crate) struct Tree {
 }
 
 /// Folders that hold what is made or fetched.
-const NOT_OURS: [&str; 8] =
-    [".git", "target", "node_modules", "book", "corpus", "artifacts", "yizhan-data", "__pycache__"];
+const NOT_OURS: [&str; 10] = [
+    ".git",
+    ".venv",
+    "target",
+    "node_modules",
+    "book",
+    "corpus",
+    "artifacts",
+    "yizhan-data",
+    "__pycache__",
+    "proptest-regressions",
+];
 
 impl Tree {
     /// Reads the tree.

@@ -1,0 +1,2 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &str| yizhan_net::websocket::fuzz_offer(data));
