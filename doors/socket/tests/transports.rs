@@ -4,9 +4,9 @@
 
 mod served;
 
-use serde_json::{Value, json};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use served::{ask, http, http_with, rest_of, served, served_with, stream};
 use yizhan_socket::Config;
 
