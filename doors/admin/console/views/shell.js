@@ -68,7 +68,7 @@ class Shell extends Part {
     });
     const meButton = h(
       'button',
-      { class: 'me-button', type: 'button', 'aria-haspopup': 'menu', 'aria-label': t('me.menu'), on: { click: () => openMenu(meButton, meMenu()) } },
+      { class: 'me-button', type: 'button', 'aria-haspopup': 'menu', 'aria-label': t('me.menu'), on: { click: () => openMenu(meButton, [...(who?.guest ? [] : [{ label: t('account.title'), icon: /** @type {const} */ ('user'), run: () => go('account') }]), ...meMenu()]) } },
       face,
       h('span', { class: 'who' }, h('b', null, name), state),
     );
@@ -188,7 +188,6 @@ export function lookMenu() {
 /** @returns {import('../components/menu.js').Entry[]} */
 function meMenu() {
   return [
-    ...(me.value?.guest ? [] : [{ label: t('account.title'), icon: /** @type {const} */ ('user'), run: () => go('account') }]),
     ...lookMenu(),
     'line',
     { label: me.value?.guest ? t('signin.button') : t('signout'), icon: 'leave', run: () => void signOut() },

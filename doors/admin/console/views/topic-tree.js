@@ -124,6 +124,7 @@ class TopicTree extends Part {
       const on = link.dataset['filter'] === route.value[1];
       link.toggleAttribute('aria-current', on);
       link.tabIndex = on ? 0 : -1;
+      if (on && !any) link.scrollIntoView({ block: 'nearest' });
       any ||= on;
     }
     if (!any && links[0]) links[0].tabIndex = 0;
