@@ -30,6 +30,8 @@ pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 const MANIFEST: &str = "MANIFEST";
 const MANIFEST_FIRST: &str = "yizhan-backup 1";
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;
+/// Where a store's files have second names while they are copied.
+const STAGING: &str = "backup.tmp";
 const ROWS: &str = "tables.rows";
 /// Bytes copied at once.
 const PIECE_BYTES: usize = 1 << 20;
@@ -108,11 +110,11 @@ impl Disk {
     /// See [`BackupError`]. What was written so far stays, without a manifest.
     pub fn backup(&self, to: &Path, progress: Progress<'_>) -> Result<BackupReport, BackupError> {
         make_empty(to)?;
-        let staging = self.folder().join("backup.tmp");
-        remove_folder(&staging)?;
+        let staging = self.folder().join(STAGING);
+        clear(self.folder()).map_err(BackupError::io(&staging))?;
         let result = self.backup_through(&staging, to, progress);
         // The second names cost nothing but the space of what retention deletes meanwhile.
-        remove_folder(&staging)?;
+        clear(self.folder()).map_err(BackupError::io(&staging))?;
         result
     }
 
@@ -392,12 +394,22 @@ fn import(tables: &Tables, path: &Path, listed: &Listed) -> Result<(), BackupErr
 }
 
 /// Begins a new life of every journal.
-pub(crate) fn new_epochs(tables: &Tables, now: Timestamp) -> Result<(), BackupError> {
+fn new_epochs(tables: &Tables, now: Timestamp) -> Result<(), BackupError> {
     for (name, known) in registry::all(tables)? {
-        let next = Registered { epoch: registry::new_epoch(known.epoch, now), ..known };
-        tables.import(SPACES, name.as_bytes(), &next.write())?;
+        new_epoch(tables, &name, &known, now)?;
     }
     Ok(())
+}
+
+/// Begins a new life of a space's journal.
+pub(crate) fn new_epoch(
+    tables: &Tables,
+    space: &str,
+    known: &Registered,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let next = Registered { epoch: registry::new_epoch(known.epoch, now), ..*known };
+    tables.import(SPACES, space.as_bytes(), &next.write())
 }
 
 fn make_empty(folder: &Path) -> Result<(), BackupError> {
@@ -406,9 +418,10 @@ fn make_empty(folder: &Path) -> Result<(), BackupError> {
     if names.is_empty() { Ok(()) } else { Err(BackupError::NotEmpty(folder.to_owned())) }
 }
 
-fn remove_folder(folder: &Path) -> Result<(), BackupError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(BackupError::io(folder)(error)),
+/// Removes second names that a backup has left behind.
+pub(crate) fn clear(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder.join(STAGING)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }

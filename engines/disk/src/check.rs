@@ -16,8 +16,9 @@ use crate::{
     disk::{self, OpenError},
     files::{Files, SystemFiles},
     registry::{self, Registered},
-    segment::{self, HEADER_BYTES, Holds, Scan, Segment, Step},
+    segment::{self, HEADER_BYTES, Holds, Segment},
     shelf,
+    survey::{Found, survey},
     tables::{SHELF, Tables},
 };
 
@@ -93,24 +94,58 @@ struct Checking<'a> {
 }
 
 /// One lane's segments in order.
-struct LaneFiles {
-    place: LanePlace,
-    folder: PathBuf,
-    bases: Vec<u64>,
+pub(crate) struct LaneFiles {
+    pub(crate) place: LanePlace,
+    pub(crate) folder: PathBuf,
+    pub(crate) bases: Vec<u64>,
+}
+
+impl LaneFiles {
+    /// The lanes of a space, as its journal's folder has them.
+    pub(crate) fn of(folder: &Path, space: &str, registered: &Registered) -> Result<Vec<Self>, OpenError> {
+        let at = folder.join("journal").join(registered.folder_name(space));
+        let lane = |lane: u16| {
+            let folder = at.join(lane.to_string());
+            let names = SystemFiles.list(&folder).map_err(OpenError::io(&folder))?;
+            let mut bases: Vec<u64> = names.iter().filter_map(|name| segment::base_of(name)).collect();
+            bases.sort_unstable();
+            let place = LanePlace { space: registered.id, lane, epoch: registered.epoch };
+            Ok(Self { place, folder, bases })
+        };
+        (0..registered.lanes).map(lane).collect()
+    }
+
+    /// The segments, each with where the next one begins.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = (Segment, Option<u64>)> + '_ {
+        self.bases.iter().enumerate().map(|(i, base)| {
+            let segment = Segment::new(&self.folder, *base, None, Holds::nothing(*base));
+            (segment, self.bases.get(i + 1).copied())
+        })
+    }
+
+    /// Bytes of all segment files.
+    pub(crate) fn bytes(&self) -> Result<u64, OpenError> {
+        let len = |(segment, _): (Segment, _)| {
+            Ok(std::fs::metadata(&segment.path).map_err(OpenError::io(&segment.path))?.len())
+        };
+        self.segments().map(len).sum()
+    }
 }
 
 impl Checking<'_> {
     fn all(&mut self, folder: &Path, tables: &Arc<Tables>) -> Result<(), OpenError> {
         let mut spaces = vec![];
         for (name, registered) in registry::all(tables)? {
-            let at = folder.join("journal").join(registered.folder_name(&name));
-            let lanes: Result<Vec<LaneFiles>, OpenError> =
-                (0..registered.lanes).map(|lane| self.lane_files(&at, &registered, lane)).collect();
-            spaces.push((name, lanes?));
+            let lanes = LaneFiles::of(folder, &name, &registered)?;
+            for lane in &lanes {
+                self.total += lane.bytes()?;
+            }
+            spaces.push((name, lanes));
         }
         for (name, lanes) in spaces {
             let mut space = SpaceCheck { name, ..SpaceCheck::default() };
             for lane in lanes {
+                self.checkpoints(&lane)?;
                 self.lane(&lane, &mut space)?;
                 self.shelf(&lane, tables, &mut space)?;
             }
@@ -129,31 +164,21 @@ impl Checking<'_> {
         Ok(())
     }
 
-    fn lane_files(&mut self, at: &Path, registered: &Registered, lane: u16) -> Result<LaneFiles, OpenError> {
-        let folder = at.join(lane.to_string());
-        let names = SystemFiles.list(&folder).map_err(OpenError::io(&folder))?;
-        let mut bases: Vec<u64> = names.iter().filter_map(|name| segment::base_of(name)).collect();
-        bases.sort_unstable();
-        for base in &bases {
-            let path = folder.join(segment::file_name(*base));
-            self.total += std::fs::metadata(&path).map_err(OpenError::io(&path))?.len();
-        }
-        let place = LanePlace { space: registered.id, lane, epoch: registered.epoch };
+    fn checkpoints(&mut self, lane: &LaneFiles) -> Result<(), OpenError> {
+        let names = SystemFiles.list(&lane.folder).map_err(OpenError::io(&lane.folder))?;
         for end in names.iter().filter_map(|name| checkpoint::end_of(name)) {
-            let path = folder.join(checkpoint::file_name(end));
-            if let Err(why) = checkpoint::load(&SystemFiles, &path, lane) {
+            let path = lane.folder.join(checkpoint::file_name(end));
+            if let Err(why) = checkpoint::load(&SystemFiles, &path, lane.place.lane) {
                 self.report.notes.push(format!("{} is not used: {why}", path.display()));
             }
         }
-        Ok(LaneFiles { place, folder, bases })
+        Ok(())
     }
 
     fn lane(&mut self, lane: &LaneFiles, space: &mut SpaceCheck) -> Result<(), OpenError> {
         let begin = lane.bases.first().copied().unwrap_or(0);
         let mut chains: FxHashMap<String, Chain> = FxHashMap::default();
-        for (i, base) in lane.bases.iter().enumerate() {
-            let next = lane.bases.get(i + 1).copied();
-            let segment = Segment::new(&lane.folder, *base, None, Holds::nothing(*base));
+        for (segment, next) in lane.segments() {
             let read = self.segment(lane, &segment, next, begin, &mut chains, space);
             read.map_err(OpenError::io(&segment.path))?;
         }
@@ -176,46 +201,24 @@ impl Checking<'_> {
         if !segment::is_header(&header[..read], &lane.place, segment.base) {
             self.report.problem(format!("{} at byte 0: the header is damaged", segment.path.display()));
         }
-        let room_end = segment.base + file.len()?.saturating_sub(HEADER_BYTES);
-        let end = next.unwrap_or(room_end);
-        let mut scan = Scan::new(segment, file.clone(), segment.base, end.min(room_end));
-        loop {
-            let at = scan.at();
-            let why = match scan.step()? {
-                Step::Frame(frame, _) => {
+        survey(segment, &file, next, |found| {
+            match found {
+                Found::Frame(frame, _) => {
                     self.frame(segment, &frame, begin, chains);
                     space.records += 1;
                     space.bytes += frame.preamble.frame_len as u64;
                     if space.records.is_multiple_of(4096) {
-                        (self.progress)(self.done + (at - segment.base), self.total);
+                        (self.progress)(self.done + segment.at(frame.links.place), self.total);
                     }
-                    continue;
                 }
-                Step::End if at >= end => break,
-                Step::End => "a record is missing".to_owned(),
-                Step::Bad(bad) => bad.to_string(),
-            };
-            let mut look = Scan::new(segment, file.clone(), at, room_end.min(end));
-            let Some(last) = look.last_written()?.or_else(|| next.map(|next| next - 1)) else { break };
-            let mut look = Scan::new(segment, file.clone(), at, (last + 1).min(room_end));
-            let (mut first, mut proven) = (None, next.is_some());
-            while let Some((found, preamble)) = look.next_frame()? {
-                first.get_or_insert(found);
-                proven |= preamble.group > at;
+                Found::Damage(at, why) => self.report.problem(format!("{}: {why}", segment.describe(at))),
+                Found::Torn(at, bytes) => {
+                    let note = format!("{}: {bytes} bytes that a crash cut off", segment.describe(at));
+                    self.report.notes.push(note);
+                }
             }
-            if !proven {
-                let bytes = last + 1 - at;
-                self.report
-                    .notes
-                    .push(format!("{}: {bytes} bytes that a crash cut off", segment.describe(at)));
-                break;
-            }
-            self.report.problem(format!("{}: {why}", segment.describe(at)));
-            match first {
-                Some(first) => scan.skip_to(first),
-                None => break,
-            }
-        }
+            Ok(())
+        })?;
         self.done += file.len()?;
         (self.progress)(self.done, self.total);
         segment.close();

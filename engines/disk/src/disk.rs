@@ -24,11 +24,13 @@ use yizhan_hub::{
 use yizhan_talk::{Clock, Timestamp};
 
 use crate::{
+    backup,
     codec::LanePlace,
     config::Config,
     dedup::Ids,
     files::{self, Files, SystemFiles},
     journal::{DiskJournal, Readers},
+    keep,
     lane::{Lane, Surroundings},
     meters::Meters,
     queue::Taken,
@@ -136,6 +138,7 @@ impl Disk {
         files.make_folder(folder).map_err(OpenError::io(folder))?;
         let lock = lock(folder)?;
         check_format(folder, Unfinished::Refused)?;
+        backup::clear(folder).map_err(OpenError::io(folder))?;
         let tables = folder.join("tables");
         // Versions go on above all that were given: they are counted one by one, microseconds go faster.
         let now = clock.now().wall.0;
@@ -282,7 +285,7 @@ impl Disk {
         }
         let registered = registry::find_or_make(&self.tables, space, self.clock.now().wall, LANES_MAX)?;
         let folder = self.folder.join("journal").join(registered.folder_name(&space.name));
-        let lanes = self.open_lanes(space, &registered, &folder)?;
+        let lanes = self.open_lanes(space, &limits, &registered, &folder)?;
         let journal = Arc::new(DiskJournal {
             name: space.name.clone(),
             id: registered.id,
@@ -303,15 +306,18 @@ impl Disk {
     fn open_lanes(
         &self,
         space: &Space,
+        limits: &Limits,
         registered: &Registered,
         folder: &Path,
     ) -> Result<Vec<Arc<Lane>>, StoreError> {
         let ids = Arc::new(Mutex::new(Ids::new(space.dedup)));
+        let shape = keep::shape(limits, registered.lanes.into(), self.around.config.segment_bytes);
         let mut lanes = vec![];
         for lane in 0..registered.lanes {
             let place = LanePlace { space: registered.id, lane, epoch: registered.epoch };
             let around = self.around.clone();
-            let (opened, mut report) = recover::open(place, &folder.join(lane.to_string()), &ids, around)?;
+            let (opened, mut report) =
+                recover::open(place, &folder.join(lane.to_string()), &ids, shape, around)?;
             report.space.clone_from(&space.name);
             let took = report.took.as_millis();
             let (records, dropped) = (report.records_read, report.dropped_bytes);

@@ -31,8 +31,10 @@ mod read;
 mod recent;
 mod recover;
 mod registry;
+mod repair;
 mod segment;
 mod shelf;
+mod survey;
 mod tables;
 mod writer;
 
@@ -43,6 +45,7 @@ pub use config::Config;
 pub use disk::{Disk, OpenError, Recovery};
 pub use meters::Meters;
 pub use recover::LaneRecovery;
+pub use repair::{RepairReport, repair};
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use crate::{
     codec::{Frame, LanePlace},
     dedup::{Ids, Seen},
     index::IsTombstone,
-    lane::{Lane, Surroundings},
+    lane::{Lane, Shape, Surroundings},
     log::Unread,
     segment::{self, HEADER_BYTES, Holds, Scan, Segment, Step},
     shelf::{self, Dormant},
@@ -57,10 +57,12 @@ pub(crate) fn open(
     place: LanePlace,
     folder: &Path,
     ids: &Arc<Mutex<Ids>>,
+    shape: Shape,
     around: Surroundings,
 ) -> Result<(Arc<Lane>, LaneRecovery), StoreError> {
     let began = Instant::now();
     let lane = Lane::new(place, folder, ids.clone(), around);
+    *lane.shape.lock() = shape;
     let report = LaneRecovery { lane: place.lane, ..LaneRecovery::default() };
     let mut opening = Opening { lane: &lane, ids: vec![], report };
     opening.open().map_err(|error| match error {
@@ -132,7 +134,7 @@ impl Opening<'_> {
                 tracing::error!(place, "a journal lost its end");
                 self.report.damaged.push(place);
             }
-            let room = self.lane.around.config.segment_bytes;
+            let room = self.lane.shape.lock().bytes_max;
             let (segment, _, _) = writer::begin(self.lane, summary.end, room, None)?;
             log.push(segment);
             log.set_end(summary.end, summary.newest);

@@ -89,6 +89,8 @@ pub(crate) struct Writer {
     /// A range in which a failed write may have left something.
     pub(crate) dirty: Option<(u64, u64)>,
     free: Option<(Instant, u64)>,
+    /// Whether a file for the next segment was wished for.
+    prepares: bool,
 }
 
 /// Why a message is not in the group.
@@ -107,7 +109,7 @@ impl Writer {
         let len = file.len().map_err(|error| StoreError::Failed(error.to_string()))?;
         let room_end = segment.base + len.saturating_sub(HEADER_BYTES);
         let group = Group { start: lane.log.end(), ..Group::default() };
-        Ok(Self { lane, file, segment, room_end, group, dirty: None, free: None })
+        Ok(Self { lane, file, segment, room_end, group, dirty: None, free: None, prepares: false })
     }
 
     /// Makes a group of messages safe, and hands over what is to be told.
@@ -274,6 +276,11 @@ impl Writer {
         let end = self.group.end();
         self.group.clear(end);
         tell(Told { answers, records });
+        // A file for the next one is wanted as soon as it is likely that there will be a next one.
+        if !self.prepares && end - self.segment.base > (self.room_end - self.segment.base) / 2 {
+            self.prepares = true;
+            lane.wishes.prepare.store(true, Relaxed);
+        }
         if end - lane.checkpointed.load(Relaxed) >= lane.around.config.checkpoint_bytes {
             lane.wishes.checkpoint.store(true, Relaxed);
         }
@@ -389,7 +396,7 @@ impl Writer {
         }
         (self.segment, self.file, self.room_end) = (segment, file, base + room);
         self.group.clear(base);
-        lane.wishes.prepare.store(true, Relaxed);
+        self.prepares = false;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use yizhan_hub::{
 };
 
 use super::support::*;
-use crate::{BackupError, OpenError, check, restore, verify};
+use crate::{BackupError, OpenError, RepairReport, check, repair, restore, verify};
 
 fn quiet(_: u64, _: u64) {}
 
@@ -127,4 +127,56 @@ async fn a_check_reads_everything_and_names_what_is_wrong() {
     assert!(!report.is_sound());
     assert!(report.problems[0].contains(file.to_str().unwrap()), "{report:?}");
     assert_eq!(report.spaces[0].records, 299);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_gives_up_what_is_damaged_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = open(folder.path(), &config());
+    let limits = Limits { bytes_max: 600 << 10, ..Limits::NONE };
+    let j = journal(&disk, limits).await;
+    append(&j, keyed("state", "old", "on the shelf")).await;
+    for i in 0..2000 {
+        append(&j, message(["a", "b", "c"][i % 3], &format!("{i:>500}"))).await;
+    }
+    append(&j, keyed("state", "new", "in the log")).await;
+    disk.maintain(T0).unwrap();
+    let before = bodies(&read_all(&j, "#", 999).await.unwrap());
+    let old = j.heads()[0];
+    disk.close().unwrap();
+    let now = T0.plus(std::time::Duration::from_secs(60));
+    assert_eq!(repair(folder.path(), now, &mut quiet).unwrap(), RepairReport::default());
+    let file = find(folder.path(), ".seg");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[5000] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let report = repair(folder.path(), now, &mut quiet).unwrap();
+    assert_eq!((report.lost.len(), report.saved, report.set_aside.len()), (1, before.len() as u64 - 1, 1));
+    assert!(report.set_aside[0].is_dir());
+    // A hole in a topic's numbers is still told.
+    assert_eq!(check(folder.path(), &mut quiet).unwrap().problem_count, 1);
+    let disk = open(folder.path(), &config());
+    let j = journal(&disk, limits).await;
+    assert!(disk.recovery().is_clean());
+    let after = bodies(&read_all(&j, "#", 999).await.unwrap());
+    let lost: Vec<_> = before.iter().filter(|body| !after.contains(body)).collect();
+    assert_eq!((lost.len(), after.len()), (1, before.len() - 1));
+    for name in ["a", "b", "c"] {
+        let of_topic = j.history(&topic(name), Range::After(0), ALL).await.unwrap();
+        let newest = j.history(&topic(name), Range::Newest, ALL).await.unwrap();
+        assert_eq!(bodies(&of_topic.records), bodies(&newest.records));
+        assert_eq!(
+            of_topic.records.last().unwrap().seq,
+            [667, 667, 666][["a", "b", "c"].iter().position(|n| *n == name).unwrap()]
+        );
+        for record in of_topic.records.iter().step_by(7) {
+            let page =
+                j.history(&topic(name), Range::Between(record.seq - 1, record.seq + 1), ALL).await.unwrap();
+            assert_eq!(bodies(&page.records), bodies(std::slice::from_ref(record)));
+        }
+    }
+    assert_eq!(bodies(&j.state(&filter("#"), 9).await.unwrap()), ["on the shelf", "in the log"]);
+    let page = j.read(old, &filter("#"), ALL).await.unwrap();
+    assert_eq!((page.missed, page.records.len()), (Missed::Unknown, after.len()));
+    append(&j, message("a", "goes on")).await;
 }

@@ -21,7 +21,7 @@ use crate::{
     codec::LanePlace,
     dedup::Ids,
     keep,
-    lane::{Lane, Surroundings},
+    lane::{Lane, Shape, Surroundings},
     recover,
     writer::{self, Writer},
 };
@@ -97,9 +97,9 @@ impl Bench {
         };
         let dedup = Dedup { age_max: Duration::from_secs(1000), ids_max: 100_000 };
         let ids = Arc::new(Mutex::new(Ids::new(dedup)));
-        let (lane, report) = recover::open(PLACE, Path::new(FOLDER), &ids, around).unwrap();
+        let (lane, report) =
+            recover::open(PLACE, Path::new(FOLDER), &ids, shape(&self.config), around).unwrap();
         assert_eq!(report.damaged, [""; 0], "a crash is not damage");
-        lane.shape.lock().bytes_max = self.config.segment_bytes;
         let writer = Writer::new(lane.clone()).unwrap();
         let mut life = Life { lane, writer };
         self.settle(&mut life);
@@ -289,6 +289,10 @@ impl Bench {
             }
         }
     }
+}
+
+fn shape(config: &Config) -> Shape {
+    Shape { bytes_max: config.segment_bytes, records_max: u64::MAX, age_max: Duration::MAX }
 }
 
 fn message_of(known: &Known) -> Message {
@@ -486,7 +490,10 @@ fn one_wrong_bit_anywhere_is_never_read_as_something_else() {
             config: bench.config.clone(),
         };
         let ids = Arc::new(Mutex::new(Ids::new(Dedup::default())));
-        let Ok((lane, report)) = recover::open(PLACE, Path::new(FOLDER), &ids, around) else { continue };
+        let Ok((lane, report)) = recover::open(PLACE, Path::new(FOLDER), &ids, shape(&bench.config), around)
+        else {
+            continue;
+        };
         let known: HashMap<u64, &Known> =
             bench.list.iter().map(|k| (k.appended.unwrap().position.offset, k)).collect();
         let mut corrupt = !report.damaged.is_empty() || report.dropped_bytes > 0;
