@@ -7,7 +7,7 @@
 pub mod config;
 pub mod connection;
 pub mod door;
-#[cfg(any(test, feature = "fuzz"))]
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub mod fuzz;
 pub mod http;
 pub mod wire;
