@@ -177,10 +177,6 @@ where
         if self.ending.is_some() {
             return Ok(false);
         }
-        if self.exchange.connection.deadline().is_some_and(|at| at <= now.steady) {
-            self.exchange.connection.expire(now, &mut lent.out);
-            self.exchange.start_calls(cx, now, &mut lent.out);
-        }
         self.exchange.poll_answers(cx, now, &mut lent.out);
         self.say_goodbye(cx, now, &mut lent.out);
         let may_be_more = lent.out.then == Then::GoOn && self.read(cx, now, lent)?;
