@@ -18,14 +18,20 @@ pub(crate) fn check(tree: &Tree, findings: &mut Findings) {
     fuzz_entries(tree, findings);
 }
 
-/// `pub fn fuzz_frames` in engines/net is the target `net_frames`, for cargo-fuzz and in fuzz/smoke.
+/// `pub fn fuzz_frames` in engines/net, or `pub fn frames` in its `fuzz.rs`, is the target `net_frames`, for
+/// cargo-fuzz and in fuzz/smoke.
 fn fuzz_entries(tree: &Tree, findings: &mut Findings) {
     let smoke = tree.find("fuzz/smoke/tests/smoke.rs").map_or("", |file| file.text.as_str());
     for file in tree.with_extension("rs") {
         let mut folders = file.path.split('/').skip(1);
         let (Some(name), Some("src")) = (folders.next(), folders.next()) else { continue };
         for (number, line) in file.text.lines().enumerate() {
-            let Some(entry) = line.trim_start().strip_prefix("pub fn fuzz_") else { continue };
+            let Some(entry) = line.strip_prefix("pub fn ") else { continue };
+            let entry = match entry.strip_prefix("fuzz_") {
+                Some(entry) => entry,
+                None if file.path.ends_with("/src/fuzz.rs") => entry,
+                None => continue,
+            };
             let target = format!("{name}_{}", entry.split('(').next().unwrap_or_default());
             let there = tree.find(&format!("fuzz/fuzz_targets/{target}.rs")).is_some();
             if !there || !smoke.contains(&format!("fn {target}()")) {

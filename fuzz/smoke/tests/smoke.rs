@@ -60,3 +60,13 @@ fn identity_hash() {
 fn identity_rules() {
     smoke("identity_rules", yizhan_identity::fuzz::fuzz_rules);
 }
+
+#[test]
+fn net_proxy_header() {
+    smoke("net_proxy_header", yizhan_net::fuzz::proxy_header);
+}
+
+#[test]
+fn net_path() {
+    smoke("net_path", |data| yizhan_net::fuzz::path(&String::from_utf8_lossy(data)));
+}

@@ -17,7 +17,7 @@ pub mod brake;
 pub mod config;
 mod devices;
 pub mod failure;
-#[cfg(any(test, fuzzing, feature = "fuzz"))]
+#[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod identity;
 pub mod jwt;
