@@ -19,7 +19,7 @@ const OPENING_MAX: usize = 128;
 /// Ports that one loopback address gives to connections to one server.
 const PORTS_PER_ADDRESS: usize = 25_000;
 /// A client that has been silent for so long sends a heartbeat (`docs/reference/protocol.md`, Heartbeat).
-const HEARTBEAT: Duration = Duration::from_secs(25);
+const HEARTBEAT: Duration = Duration::from_secs(40);
 /// How often heartbeats are looked at.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 
