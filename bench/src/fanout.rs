@@ -185,7 +185,8 @@ async fn drive(
         if counted.failed.get() || begun.elapsed() > Duration::from_secs(300) {
             bail!("{} of {due} deliveries came: the run is void", counted.total.get());
         }
-        let _ = tokio::time::timeout(Duration::from_secs(1), counted.moved.notified()).await;
+        // Time out or news: look again.
+        drop(tokio::time::timeout(Duration::from_secs(1), counted.moved.notified()).await);
     }
     let (cpu, took) = (server.cpu()? - cpu_before, begun.elapsed());
     let p99 = counted.latency.borrow().as_ref().map_or(0, |h| h.value_at_quantile(0.99));

@@ -54,7 +54,7 @@ impl Client {
     ///
     /// # Panics
     /// Nothing came for [`PATIENCE`], or it was not JSON.
-    pub fn next(&mut self) -> Option<Value> {
+    pub fn next_event(&mut self) -> Option<Value> {
         loop {
             if let Some(event) = self.waiting.pop_front() {
                 return Some(event);
@@ -85,7 +85,7 @@ impl Client {
     /// The server closed first.
     pub fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
-            let event = self.next().expect("the server goes on");
+            let event = self.next_event().expect("the server goes on");
             if wanted(&event) {
                 return event;
             }

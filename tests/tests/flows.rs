@@ -122,7 +122,7 @@ fn a_will_is_published_when_the_client_vanishes_and_not_when_it_says_bye() {
     let mut leaver = server.client();
     leaver.hello(json!({"will": {"topic": "status/leaver", "text": "gone"}}));
     leaver.send(&json!({"type": "bye"})).expect("the server goes on");
-    while leaver.next().is_some() {}
+    while leaver.next_event().is_some() {}
     let mut vanisher = server.client();
     vanisher.hello(json!({"will": {"topic": "status/vanisher", "text": "gone"}}));
     vanisher.close();
@@ -140,7 +140,7 @@ fn keyed_records_are_a_topics_state() {
         ann.ask(json!({"type": "publish", "topic": topic, "key": "level"}));
         let mut bob = ready(&server);
         bob.ask(json!({"type": "subscribe", "sub": 1, "filter": topic, "state": true}));
-        let mut state = vec![bob.next_record(), bob.next_record()];
+        let mut state = [bob.next_record(), bob.next_record()];
         state.sort_by_key(|r| r["key"].to_string());
         assert_eq!((&state[0]["text"], &state[1]["text"]), (&json!("red"), &json!("yes")));
         bob.until(|e| e["type"] == "state_end");
@@ -246,7 +246,7 @@ fn a_second_connection_takes_the_session_over() {
     assert_eq!(again["resumed"], true);
     let close = first.until(|e| e["type"] == "close");
     assert_eq!(close["code"], 4009);
-    assert!(first.next().is_none());
+    assert!(first.next_event().is_none());
     let mut thief = server.client();
     let refused = thief.ask(json!({"type": "hello", "resume": {
         "session": welcome["session"], "secret": "0".repeat(32), "have": []}}));

@@ -52,7 +52,7 @@ fn publish(client: &mut Client, publisher: usize, account: &mut Account, acks: &
                 return;
             }
         }
-        let Some(event) = client.next() else { return };
+        let Some(event) = client.next_event() else { return };
         match event["type"].as_str() {
             Some("receipt") => {
                 let number = event["re"].as_u64().expect("the answer names its command");
@@ -121,7 +121,7 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
         for publisher in publishers {
             publisher.join().expect("the publisher saw what it expected");
         }
-        while let Some(event) = listener.next() {
+        while let Some(event) = listener.next_event() {
             assert_ne!(event["type"], "missed", "{event}");
             for record in event["records"].as_array().into_iter().flatten() {
                 let topic = record["topic"].as_str().expect("a topic").to_owned();

@@ -323,7 +323,7 @@ impl Inner {
             r#"{{"user":{},"online":{},"since":{},"devices":[{}]}}"#,
             quoted(&who.user),
             since.is_some(),
-            since.unwrap_or(self.clock.now().wall).as_millis(),
+            since.unwrap_or_else(|| self.clock.now().wall).as_millis(),
             devices.join(",")
         );
         self.announce(topic, Some("presence".into()), Content::Json, Bytes::from(body));

@@ -36,10 +36,13 @@ impl Entry {
     }
 }
 
+/// Some of the exact topics.
+type Shard = RwLock<FxHashMap<Topic, Arc<Entry>>>;
+
 #[derive(Default)]
 struct Node {
-    names: FxHashMap<Box<str>, Node>,
-    plus: Option<Box<Node>>,
+    names: FxHashMap<Box<str>, Self>,
+    plus: Option<Box<Self>>,
     /// Filters that end with `#` at this level.
     hash: Option<Arc<Entry>>,
     /// Filters that end at this level.
@@ -116,7 +119,7 @@ impl Node {
 
 /// Who listens to what.
 pub(crate) struct Directory {
-    exact: Box<[RwLock<FxHashMap<Topic, Arc<Entry>>>]>,
+    exact: Box<[Shard]>,
     wild: RwLock<Node>,
     wild_count: AtomicUsize,
     exact_count: AtomicUsize,
@@ -132,7 +135,7 @@ impl Directory {
         }
     }
 
-    fn shard(&self, topic: &str) -> &RwLock<FxHashMap<Topic, Arc<Entry>>> {
+    fn shard(&self, topic: &str) -> &Shard {
         use std::hash::BuildHasher;
         // The map uses the low bits of the same hash; the shard takes others.
         &self.exact[(FxBuildHasher.hash_one(topic) >> 40) as usize % SHARDS]

@@ -398,7 +398,7 @@ impl Inner {
                 Delivery::Batch { batch, .. } => {
                     records += batch.records().len() as u64;
                     bytes += batch.body_bytes();
-                    first = first.or(batch.records().first().map(|r| r.at));
+                    first = first.or_else(|| batch.records().first().map(|r| r.at));
                 }
                 _ => {}
             }

@@ -20,7 +20,7 @@ use crate::{
     hub::Inner,
     link::{Answer, Call, Delivery, Refused},
     message::Record,
-    outbox::Reading,
+    outbox::{Reading, StateReading},
     session::Session,
     store::{Page, PageSize, StoreError},
 };
@@ -144,7 +144,7 @@ impl Link {
     fn start_reading(&mut self) {
         let Stage::Open(seat) = &self.stage else { return };
         let mut state = seat.session.lock();
-        if let Some((slot, life, filter, heads)) = state.outbox.wants_state() {
+        if let Some(StateReading { slot, life, filter, heads }) = state.outbox.wants_state() {
             drop(state);
             let hub = self.hub.clone();
             self.reading = Some(Box::pin(async move {

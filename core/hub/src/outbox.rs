@@ -105,6 +105,16 @@ pub(crate) struct Reading {
     pub(crate) records_max: usize,
 }
 
+/// State to read from journals for one subscription.
+#[derive(Debug)]
+pub(crate) struct StateReading {
+    pub(crate) slot: u32,
+    pub(crate) life: u32,
+    pub(crate) filter: Filter,
+    /// Each feed's space and place; what is newer comes from the tail or the journal in its turn.
+    pub(crate) heads: Vec<(u16, Position)>,
+}
+
 /// What a push did, for the meters.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Pushed {
@@ -456,11 +466,12 @@ impl Outbox {
     }
 
     /// A subscription whose state is to be read from journals.
-    pub(crate) fn wants_state(&self) -> Option<(u32, u32, Filter, Vec<(u16, Position)>)> {
+    pub(crate) fn wants_state(&self) -> Option<StateReading> {
         self.subscriptions.iter().enumerate().find_map(|(slot, s)| {
             let s = s.as_deref().filter(|s| s.wants_state)?;
             let heads = s.feeds.iter().map(|f| (f.space, f.sent)).collect();
-            Some((u32::try_from(slot).unwrap_or(u32::MAX), s.life, s.filter.clone(), heads))
+            let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+            Some(StateReading { slot, life: s.life, filter: s.filter.clone(), heads })
         })
     }
 

@@ -158,7 +158,11 @@ fn the_tail_is_in_order_whoever_appends() {
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let journal = &journal;
-            scope.spawn(move || (0..2000).for_each(|_| drop(append(journal, &format!("t/{thread}")))));
+            scope.spawn(move || {
+                for _ in 0..2000 {
+                    append(journal, &format!("t/{thread}"));
+                }
+            });
         }
     });
     assert_eq!(*order.0.lock(), (1..=8000).collect::<Vec<u64>>());

@@ -67,7 +67,8 @@ impl SimJournal {
         let position = self.place(inside.log.len() as u64 + 1);
         inside.log.push(Arc::new(Record::new(Some(position), seq, at, message)));
         drop(inside);
-        let _ = answer.send(Appended { position, seq, at, duplicate: false });
+        // Whoever asked may be gone by now, here and below.
+        answer.send(Appended { position, seq, at, duplicate: false }).ok();
         true
     }
 
@@ -115,7 +116,7 @@ impl SimJournal {
         let which = which % inside.answered.len();
         let (answer, page) = inside.answered.swap_remove(which);
         drop(inside);
-        let _ = answer.send(page);
+        answer.send(page).ok();
         true
     }
 }

@@ -303,7 +303,8 @@ impl World {
         self.publisher.flush(self.clock.now());
         if self.worker.0.swap(false, SeqCst) {
             let waker = Waker::from(self.worker.clone());
-            let _ = self.work.as_mut().poll(&mut Context::from_waker(&waker));
+            let ended = self.work.as_mut().poll(&mut Context::from_waker(&waker));
+            assert!(ended.is_pending(), "the hub's work lasts as long as the hub");
         }
     }
 
@@ -405,7 +406,8 @@ impl World {
         // An elder link that nobody polls any more is just dropped, and takes nothing with it.
         if let Some(mut elder) = elder.filter(|_| self.chance.below(2) == 0) {
             let mut left = Vec::new();
-            let _ = elder.poll_deliveries(&mut Context::from_waker(Waker::noop()), now, &mut left, 10);
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(elder.poll_deliveries(&mut cx, now, &mut left, 10).is_ready());
             let told = matches!(left[..], [Delivery::Leave(ref close)] if close.code == 4009);
             if !told {
                 return Err(format!("an elder link was given {left:?}"));
