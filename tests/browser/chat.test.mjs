@@ -36,7 +36,8 @@ describe('the console', { skip }, () => {
   const token = (at) => at.evaluate(() => localStorage.getItem('yizhan.token'));
   const go = (at, hash) => at.evaluate((to) => (location.hash = to), hash);
   const texts = (at) => at.locator('.message .text').allTextContents();
-  const room = (at, name) => at.locator('.room-link', { has: at.locator('.name', { hasText: new RegExp(`^${name}$`) }) });
+  const room = (at, name) =>
+    at.locator('.room-link', { has: at.locator('.name', { hasText: new RegExp(`^${name}$`) }) });
 
   async function api(at, method, path, body) {
     const response = await fetch(`${server.origin}/api/v1/${path}`, {
@@ -54,7 +55,8 @@ describe('the console', { skip }, () => {
   }
 
   /** Waits until a text stands in the room, confirmed by the server. */
-  const stands = (at, text) => at.locator('.message:not(.waiting):not(.failed) .text', { hasText: text }).first().waitFor();
+  const stands = (at, text) =>
+    at.locator('.message:not(.waiting):not(.failed) .text', { hasText: text }).first().waitFor();
 
   /** A step of one story: where one fails, those after it have nothing to stand on. */
   let broken = '';
@@ -65,7 +67,8 @@ describe('the console', { skip }, () => {
         await run();
       } catch (error) {
         broken = name;
-        for (const [who, at] of Object.entries({ owner, bob })) await at?.screenshot({ path: join(shots, `failed-${who}.png`) }).catch(() => undefined);
+        for (const [who, at] of Object.entries({ owner, bob }))
+          await at?.screenshot({ path: join(shots, `failed-${who}.png`) }).catch(() => undefined);
         console.log(`screenshots: ${shots}`);
         throw error;
       }
@@ -93,10 +96,17 @@ describe('the console', { skip }, () => {
     await eventually('figures', async () => (await owner.locator('.tile .value').first().textContent()) !== '–');
     await owner.screenshot({ path: join(shots, 'overview.png') });
     const [loaded, announced] = await owner.evaluate(() => [
-      performance.getEntriesByType('resource').map((entry) => new URL(entry.name).pathname).filter((path) => path.endsWith('.js') && path !== '/console/main.js'),
+      performance
+        .getEntriesByType('resource')
+        .map((entry) => new URL(entry.name).pathname)
+        .filter((path) => path.endsWith('.js') && path !== '/console/main.js'),
       [...document.querySelectorAll('link[rel=modulepreload]')].map((link) => link.getAttribute('href')),
     ]);
-    assert.deepEqual([...new Set(loaded)].sort(), announced.sort(), 'index.html announces each module that the page imports');
+    assert.deepEqual(
+      [...new Set(loaded)].sort(),
+      announced.sort(),
+      'index.html announces each module that the page imports',
+    );
   });
 
   step('lets in who was invited', async () => {
@@ -156,7 +166,15 @@ describe('the console', { skip }, () => {
       await stands(owner, `written while away ${n}`);
     }
     await bob.locator('.banner').waitFor({ state: 'hidden' });
-    const said = ['hello bob 你好 🥟', 'hello owner\nin two lines', 'while you were away 1', 'while you were away 2', 'while you were away 3', 'written while away 1', 'written while away 2'];
+    const said = [
+      'hello bob 你好 🥟',
+      'hello owner\nin two lines',
+      'while you were away 1',
+      'while you were away 2',
+      'while you were away 3',
+      'written while away 1',
+      'written while away 2',
+    ];
     await eventually('one order for both', async () => JSON.stringify(await texts(bob)) === JSON.stringify(said));
     assert.deepEqual(await texts(owner), said);
     await bob.reload();
@@ -182,7 +200,11 @@ describe('the console', { skip }, () => {
     await go(bob, '#/help');
     await bob.locator('y-help').waitFor();
     for (let n = 1; n <= 120; n++) {
-      const response = await fetch(`${server.origin}/v1/publish/rooms/kitchen`, { method: 'POST', headers, body: `message number ${n}` });
+      const response = await fetch(`${server.origin}/v1/publish/rooms/kitchen`, {
+        method: 'POST',
+        headers,
+        body: `message number ${n}`,
+      });
       assert.ok(response.ok, String(response.status));
     }
     await eventually('the badge', async () => (await bob.locator('.sidebar .count').textContent()) === '99+');
@@ -214,7 +236,10 @@ describe('the console', { skip }, () => {
       return { key: seen.dataset.key, top: seen.getBoundingClientRect().top };
     });
     await eventually('older messages', async () => (await owner.locator('.message').count()) > before);
-    const moved = await timeline.evaluate((box, { key, top }) => Math.abs(box.querySelector(`[data-key="${key}"]`).getBoundingClientRect().top - top), first);
+    const moved = await timeline.evaluate(
+      (box, { key, top }) => Math.abs(box.querySelector(`[data-key="${key}"]`).getBoundingClientRect().top - top),
+      first,
+    );
     assert.ok(moved < 3, `the place moved by ${moved} px`);
     await eventually('the beginning', async () => {
       await timeline.evaluate((box) => box.scrollTo(0, 0));
@@ -224,12 +249,19 @@ describe('the console', { skip }, () => {
     assert.equal(said.length, 128);
     assert.equal(new Set(said).size, 128);
     await owner.locator('.pill:visible').click();
-    await eventually('the end', () => timeline.evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight < 80));
+    await eventually('the end', () =>
+      timeline.evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight < 80),
+    );
   });
 
   step('keeps a message that the server refuses, and says why', async () => {
     await owner.evaluate(() => {
-      localStorage.setItem('yizhan.outbox.owner', JSON.stringify([{ cid: 'x-1', room: 'kitchen', topic: 'rooms/+', text: 'to nowhere', at: Date.now(), state: 'sending' }]));
+      localStorage.setItem(
+        'yizhan.outbox.owner',
+        JSON.stringify([
+          { cid: 'x-1', room: 'kitchen', topic: 'rooms/+', text: 'to nowhere', at: Date.now(), state: 'sending' },
+        ]),
+      );
     });
     await owner.reload();
     await owner.locator('.message.failed', { hasText: 'to nowhere' }).waitFor();
@@ -279,7 +311,21 @@ describe('the console', { skip }, () => {
       await at.locator('y-shell').waitFor();
       assert.equal(await at.evaluate(() => document.documentElement.dataset.theme), look.colorScheme);
       assert.equal(await at.evaluate(() => document.documentElement.lang), look.locale === 'zh-CN' ? 'zh-CN' : 'en');
-      for (const view of ['overview', 'chat', 'chat/kitchen', 'topics', 'topics/rooms%2F%23', 'topics/rooms%2Fkitchen/history', 'sessions', 'charts', 'spaces', 'accounts', 'audit', 'account', 'help']) {
+      for (const view of [
+        'overview',
+        'chat',
+        'chat/kitchen',
+        'topics',
+        'topics/rooms%2F%23',
+        'topics/rooms%2Fkitchen/history',
+        'sessions',
+        'charts',
+        'spaces',
+        'accounts',
+        'audit',
+        'account',
+        'help',
+      ]) {
         await go(at, `#/${view}`);
         await at.locator(`main > y-${view.split('/')[0]}`).waitFor();
         await eventually(`${view} to be loaded`, async () => (await at.locator('.bones').count()) === 0);

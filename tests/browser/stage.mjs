@@ -20,7 +20,8 @@ const ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name
 export function missing() {
   if (!existsSync(CHROMIUM)) return `no browser at ${CHROMIUM} (set CHROMIUM)`;
   if (!existsSync(BINARY)) return `no server at ${BINARY} (set YIZHAN_BIN, or run cargo build)`;
-  if (!existsSync(new URL('node_modules/playwright-core', import.meta.url))) return 'no playwright-core (run npm ci in tests/browser)';
+  if (!existsSync(new URL('node_modules/playwright-core', import.meta.url)))
+    return 'no playwright-core (run npm ci in tests/browser)';
   return false;
 }
 
@@ -46,7 +47,19 @@ export class Server {
     const run = join(this.folder, 'data', 'run.json');
     rmSync(run, { force: true });
     const listen = this.port ?? 0;
-    const child = spawn(BINARY, ['serve', '--data', join(this.folder, 'data'), '--set', `http.listen=127.0.0.1:${listen}`, '--set', 'socket.tcp=127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT });
+    const child = spawn(
+      BINARY,
+      [
+        'serve',
+        '--data',
+        join(this.folder, 'data'),
+        '--set',
+        `http.listen=127.0.0.1:${listen}`,
+        '--set',
+        'socket.tcp=127.0.0.1:0',
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT },
+    );
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (this.output += data));
     const doors = await eventually('the start of the server', () => {
@@ -92,7 +105,10 @@ export class Road {
     this.#server = createServer((near) => {
       if (!this.#open) return void near.destroy();
       const far = connect(port, '127.0.0.1');
-      for (const [end, other] of [[near, far], [far, near]]) {
+      for (const [end, other] of [
+        [near, far],
+        [far, near],
+      ]) {
         this.#ends.add(end);
         end.on('error', () => other.destroy());
         end.on('close', () => {
@@ -126,6 +142,15 @@ export async function openBrowser() {
   const { chromium } = await import('playwright-core');
   return chromium.launch({
     executablePath: CHROMIUM,
-    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    args: [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
   });
 }

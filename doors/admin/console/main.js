@@ -46,7 +46,10 @@ me.watch((who) => {
         metrics = line.subscribe(
           '$SYS/metrics',
           { state: true },
-          { record: (record) => takeFigures(/** @type {import('./lib/gauges.js').Figures} */ (record.data)), failed: () => undefined },
+          {
+            record: (record) => takeFigures(/** @type {import('./lib/gauges.js').Figures} */ (record.data)),
+            failed: () => undefined,
+          },
         );
       }
     }
@@ -77,7 +80,8 @@ function draw() {
 async function begin() {
   try {
     const byLink = await comeIn();
-    if (byLink && me.value?.account && !me.value.hasPassword) tell(t('signin.welcome', { user: me.value.user }), { label: t('account.password.set'), run: setPassword });
+    if (byLink && me.value?.account && !me.value.hasPassword)
+      tell(t('signin.welcome', { user: me.value.user }), { label: t('account.password.set'), run: setPassword });
   } catch (error) {
     if (me.value === undefined) {
       // The server is not there; it is asked again until it is.

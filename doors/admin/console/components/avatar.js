@@ -11,7 +11,12 @@ export function initials(name) {
   const words = clean.split(/[\s._\-@:/]+/u).filter(Boolean);
   const first = [...new Intl.Segmenter().segment(words[0] ?? '?')].map((part) => part.segment);
   // One Chinese character says as much as two Latin letters.
-  if (/\p{Script=Han}|\p{Script=Hangul}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Extended_Pictographic}/u.test(first[0] ?? '')) return first[0] ?? '?';
+  if (
+    /\p{Script=Han}|\p{Script=Hangul}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Extended_Pictographic}/u.test(
+      first[0] ?? '',
+    )
+  )
+    return first[0] ?? '?';
   const second = words[1] ? [...new Intl.Segmenter().segment(words[1])][0]?.segment : first[1];
   return ((first[0] ?? '?') + (second ?? '')).toUpperCase();
 }
@@ -32,5 +37,10 @@ export function hue(name) {
  */
 export function avatar(name, { size = 36, online } = {}) {
   const dot = online === undefined ? null : h('span', { class: online ? 'dot on' : 'dot' });
-  return h('span', { class: 'avatar', 'aria-hidden': 'true', style: { '--hue': String(hue(name)), '--size': `${size}px` } }, initials(name), dot);
+  return h(
+    'span',
+    { class: 'avatar', 'aria-hidden': 'true', style: { '--hue': String(hue(name)), '--size': `${size}px` } },
+    initials(name),
+    dot,
+  );
 }

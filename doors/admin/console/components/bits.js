@@ -15,7 +15,14 @@ import { icon } from './icon.js';
  * @param {HTMLElement | null} [action]
  */
 export function empty(name, title, text, action) {
-  return h('div', { class: 'empty' }, icon(name), h('h2', null, title), text ? h('p', null, text) : null, action ?? null);
+  return h(
+    'div',
+    { class: 'empty' },
+    icon(name),
+    h('h2', null, title),
+    text ? h('p', null, text) : null,
+    action ?? null,
+  );
 }
 
 /**
@@ -90,7 +97,11 @@ export function code(text) {
  * @param {(event: MouseEvent) => void} press
  */
 export function iconButton(name, label, press) {
-  return h('button', { class: 'icon-button', type: 'button', title: label, 'aria-label': label, on: { click: press } }, icon(name));
+  return h(
+    'button',
+    { class: 'icon-button', type: 'button', title: label, 'aria-label': label, on: { click: press } },
+    icon(name),
+  );
 }
 
 let fields = 0;
@@ -105,7 +116,13 @@ let fields = 0;
 export function field(label, control, hint) {
   control.id ||= `field-${++fields}`;
   if (hint) control.setAttribute('aria-describedby', `${control.id}-hint`);
-  return h('div', { class: 'field' }, h('label', { for: control.id }, label), control, hint ? h('span', { class: 'hint', id: `${control.id}-hint` }, hint) : null);
+  return h(
+    'div',
+    { class: 'field' },
+    h('label', { for: control.id }, label),
+    control,
+    hint ? h('span', { class: 'hint', id: `${control.id}-hint` }, hint) : null,
+  );
 }
 
 /**
@@ -146,7 +163,12 @@ export function segments(label, choices, chosen, choose) {
   show(chosen);
   group.append(...buttons);
   group.addEventListener('keydown', (event) => {
-    const step = event.key === 'ArrowRight' || event.key === 'ArrowDown' ? 1 : event.key === 'ArrowLeft' || event.key === 'ArrowUp' ? -1 : 0;
+    const step =
+      event.key === 'ArrowRight' || event.key === 'ArrowDown'
+        ? 1
+        : event.key === 'ArrowLeft' || event.key === 'ArrowUp'
+          ? -1
+          : 0;
     if (!step) return;
     event.preventDefault();
     const at = buttons.findIndex((button) => button.getAttribute('aria-checked') === 'true');
@@ -164,7 +186,12 @@ export function segments(label, choices, chosen, choose) {
  * @param {...import('../lib/dom.js').Child} tools
  */
 export function heading(title, text, ...tools) {
-  return h('header', null, h('div', { class: 'lead' }, h('h1', null, title), text ? h('p', null, text) : null), h('div', { class: 'tools' }, tools));
+  return h(
+    'header',
+    null,
+    h('div', { class: 'lead' }, h('h1', null, title), text ? h('p', null, text) : null),
+    h('div', { class: 'tools' }, tools),
+  );
 }
 
 /**

@@ -50,7 +50,8 @@ export class Chart extends Part {
     const observer = new ResizeObserver(this.#draw);
     observer.observe(plot);
     this.keep(() => observer.disconnect());
-    for (const cell of [figures, chartWindow, crosshair, chartsEnd, dark]) this.follow(/** @type {Cell<any>} */ (cell), this.#draw);
+    for (const cell of [figures, chartWindow, crosshair, chartsEnd, dark])
+      this.follow(/** @type {Cell<any>} */ (cell), this.#draw);
     this.listen(plot, 'pointermove', (event) => this.#point(event));
     this.listen(plot, 'pointerdown', (event) => this.#point(event));
     this.listen(plot, 'pointerleave', () => (crosshair.value = null));
@@ -61,7 +62,8 @@ export class Chart extends Part {
     const box = this.#canvas.getBoundingClientRect();
     const share = (event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT);
     const { from, to } = this.#range();
-    crosshair.value = share < -0.01 || share > 1.01 ? null : Math.round(from + Math.min(1, Math.max(0, share)) * (to - from));
+    crosshair.value =
+      share < -0.01 || share > 1.01 ? null : Math.round(from + Math.min(1, Math.max(0, share)) * (to - from));
   }
 
   #range() {
@@ -131,7 +133,12 @@ export class Chart extends Part {
     const base = new Float64Array(columns + 1);
     for (const one of series) {
       if (one.off) continue;
-      paintSeries(pen, one.values, this.plan.stacked ? base : null, { x, y, colour: colour(`--series-${one.colour}`), alone: series.length === 1 });
+      paintSeries(pen, one.values, this.plan.stacked ? base : null, {
+        x,
+        y,
+        colour: colour(`--series-${one.colour}`),
+        alone: series.length === 1,
+      });
     }
     this.#cross(pen, { plotWidth, plotHeight, height, colour });
     this.#say();
@@ -173,10 +180,18 @@ export class Chart extends Part {
       pen.lineTo(width - RIGHT, at);
       pen.stroke();
       pen.fillStyle = colour('--ink-faint');
-      pen.fillText(this.plan.format(value).replace(/\.(\d*?)0+(?=\s|$)/, '.$1').replace(/\.(?=\s|$)/, ''), LEFT - 8, at);
+      pen.fillText(
+        this.plan
+          .format(value)
+          .replace(/\.(\d*?)0+(?=\s|$)/, '.$1')
+          .replace(/\.(?=\s|$)/, ''),
+        LEFT - 8,
+        at,
+      );
     }
     const { from, to } = this.#range();
-    const step = [10, 15, 30, 60, 120, 300, 600, 900].find((seconds) => ((to - from) / seconds) * 62 < plotWidth) ?? 1800;
+    const step =
+      [10, 15, 30, 60, 120, 300, 600, 900].find((seconds) => ((to - from) / seconds) * 62 < plotWidth) ?? 1800;
     pen.textAlign = 'center';
     pen.textBaseline = 'alphabetic';
     // Whole local minutes also in zones that are not whole hours away.
@@ -216,9 +231,23 @@ export class Chart extends Part {
       ...[...rows].reverse().map(({ name, label, colour: index }) => {
         const value = near(name, second);
         if (!Number.isNaN(value)) total += value;
-        return h('div', null, h('i', { class: `key series-${index}` }), h('span', null, label), h('span', { class: 'number' }, Number.isNaN(value) ? '–' : this.plan.format(value)));
+        return h(
+          'div',
+          null,
+          h('i', { class: `key series-${index}` }),
+          h('span', null, label),
+          h('span', { class: 'number' }, Number.isNaN(value) ? '–' : this.plan.format(value)),
+        );
       }),
-      this.plan.stacked && rows.length > 1 ? h('div', { class: 'sum' }, h('i'), h('span', null, t('chart.sum')), h('span', { class: 'number' }, this.plan.format(total))) : '',
+      this.plan.stacked && rows.length > 1
+        ? h(
+            'div',
+            { class: 'sum' },
+            h('i'),
+            h('span', null, t('chart.sum')),
+            h('span', { class: 'number' }, this.plan.format(total)),
+          )
+        : '',
     );
     const half = at < LEFT + plotWidth / 2;
     this.#readout.style.left = half ? `${at + 12}px` : '';
@@ -229,7 +258,10 @@ export class Chart extends Part {
   #say() {
     const list = this.plan.series();
     const last = (/** @type {string} */ name) => near(name, chartsEnd.value ?? gauges.newest);
-    this.#canvas.setAttribute('aria-label', `${this.plan.label}: ${list.map(({ name, label }) => `${label} ${Number.isNaN(last(name)) ? '–' : this.plan.format(last(name))}`).join(', ')}`);
+    this.#canvas.setAttribute(
+      'aria-label',
+      `${this.plan.label}: ${list.map(({ name, label }) => `${label} ${Number.isNaN(last(name)) ? '–' : this.plan.format(last(name))}`).join(', ')}`,
+    );
     this.#legend.hidden = list.length < 2;
     reconcile(this.#legend, list, {
       key: ({ name }) => name,
@@ -239,7 +271,17 @@ export class Chart extends Part {
           if (!this.#off.delete(name)) this.#off.add(name);
           this.#draw();
         };
-        const button = h('button', { type: 'button', 'aria-pressed': String(!this.#off.has(name)), title: t('chart.toggle'), on: { click: press } }, h('i', { class: `key series-${colour}` }), label);
+        const button = h(
+          'button',
+          {
+            type: 'button',
+            'aria-pressed': String(!this.#off.has(name)),
+            title: t('chart.toggle'),
+            on: { click: press },
+          },
+          h('i', { class: `key series-${colour}` }),
+          label,
+        );
         return h('li', null, button);
       },
     });
@@ -305,7 +347,16 @@ function paintSeries(pen, values, base, { x, y, colour, alone }) {
 }
 
 /** Round tops, and how many steps divide each into round numbers. */
-const TOPS = /** @type {const} */ ([[1, 5], [2, 4], [3, 3], [4, 4], [5, 5], [6, 3], [8, 4], [10, 5]]);
+const TOPS = /** @type {const} */ ([
+  [1, 5],
+  [2, 4],
+  [3, 3],
+  [4, 4],
+  [5, 5],
+  [6, 3],
+  [8, 4],
+  [10, 5],
+]);
 
 /**
  * A round number at or above the highest value, so that the grid's numbers are readable.

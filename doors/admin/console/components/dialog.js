@@ -43,7 +43,11 @@ export function confirm({ title, text, yes, danger = false }) {
         'div',
         { class: 'actions' },
         h('button', { class: 'button', value: 'no', type: 'submit' }, t('cancel')),
-        h('button', { class: danger ? 'button main danger' : 'button main', value: 'yes', type: 'submit', autofocus: true }, yes),
+        h(
+          'button',
+          { class: danger ? 'button main danger' : 'button main', value: 'yes', type: 'submit', autofocus: true },
+          yes,
+        ),
       ),
     );
     const dialog = show(title, [form]);
@@ -82,7 +86,12 @@ export function ask({ title, text, fields, yes, send }) {
     text ? h('p', { class: 'aside' }, text) : null,
     fields,
     problem,
-    h('div', { class: 'actions' }, h('button', { class: 'button', type: 'button', on: { click: () => dialog.close() } }, t('cancel')), submit),
+    h(
+      'div',
+      { class: 'actions' },
+      h('button', { class: 'button', type: 'button', on: { click: () => dialog.close() } }, t('cancel')),
+      submit,
+    ),
   );
   const dialog = show(title, [form]);
   const first = form.querySelector('input, select, textarea');

@@ -66,7 +66,10 @@ export function openMenu(anchor, entries) {
 export function place(menu, anchor) {
   const at = anchor.getBoundingClientRect();
   const size = menu.getBoundingClientRect();
-  const left = Math.min(Math.max(8, at.right - size.width > 8 && at.left > innerWidth / 2 ? at.right - size.width : at.left), innerWidth - size.width - 8);
+  const left = Math.min(
+    Math.max(8, at.right - size.width > 8 && at.left > innerWidth / 2 ? at.right - size.width : at.left),
+    innerWidth - size.width - 8,
+  );
   const below = at.bottom + 6 + size.height < innerHeight;
   menu.style.left = `${left}px`;
   menu.style.top = `${Math.max(8, below ? at.bottom + 6 : at.top - size.height - 6)}px`;

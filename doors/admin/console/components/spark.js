@@ -18,12 +18,17 @@ export class Spark extends Part {
     const line = svg('path', { class: 'spark-line' });
     const area = svg('path', { class: 'spark-area' });
     this.classList.add(`series-${this.colour}`);
-    this.replaceChildren(svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' }, area, line));
+    this.replaceChildren(
+      svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' }, area, line),
+    );
     const draw = atNextFrame(() => {
       const points = this.#points();
       line.setAttribute('d', points.length > 1 ? `M${points.join('L')}` : '');
       const [first] = points;
-      area.setAttribute('d', points.length > 1 && first ? `M${first.split(',')[0]},${HEIGHT}L${points.join('L')}L${WIDTH},${HEIGHT}Z` : '');
+      area.setAttribute(
+        'd',
+        points.length > 1 && first ? `M${first.split(',')[0]},${HEIGHT}L${points.join('L')}L${WIDTH},${HEIGHT}Z` : '',
+      );
     });
     this.follow(figures, draw);
   }
@@ -50,7 +55,9 @@ export class Spark extends Part {
         begun = true;
       }
       if (!begun) return [];
-      return [`${((i / seconds) * WIDTH).toFixed(1)},${(HEIGHT - 3 - ((last - bottom) / room) * (HEIGHT - 8)).toFixed(1)}`];
+      return [
+        `${((i / seconds) * WIDTH).toFixed(1)},${(HEIGHT - 3 - ((last - bottom) / room) * (HEIGHT - 8)).toFixed(1)}`,
+      ];
     });
   }
 }

@@ -16,7 +16,15 @@ const SHOWN_MAX = 9;
 /** @typedef {{icon: import('./icon.js').IconName, text: string, kind: string, unread?: number, run: () => void}} Choice */
 
 class Switcher extends Part {
-  #input = h('input', { class: 'switcher-input', type: 'text', role: 'combobox', autocomplete: 'off', spellcheck: false, 'aria-expanded': 'true', 'aria-controls': 'switcher-list' });
+  #input = h('input', {
+    class: 'switcher-input',
+    type: 'text',
+    role: 'combobox',
+    autocomplete: 'off',
+    spellcheck: false,
+    'aria-expanded': 'true',
+    'aria-controls': 'switcher-list',
+  });
   #list = h('ul', { role: 'listbox', id: 'switcher-list', class: 'switcher-list' });
   #dialog = h('dialog', { class: 'switcher' });
   /** @type {Choice[]} */ #shown = [];
@@ -25,7 +33,10 @@ class Switcher extends Part {
   begin() {
     this.#input.placeholder = t('switcher.title');
     this.#input.setAttribute('aria-label', t('switcher.title'));
-    this.#dialog.append(h('div', { class: 'switcher-head' }, icon('search'), this.#input, h('kbd', null, 'Esc')), this.#list);
+    this.#dialog.append(
+      h('div', { class: 'switcher-head' }, icon('search'), this.#input, h('kbd', null, 'Esc')),
+      this.#list,
+    );
     this.append(this.#dialog);
     this.#dialog.addEventListener('close', () => this.remove());
     this.#dialog.addEventListener('pointerdown', (event) => {
@@ -75,7 +86,12 @@ class Switcher extends Part {
       this.#shown.map((choice, i) =>
         h(
           'li',
-          { role: 'option', id: `switch-${i}`, 'aria-selected': String(i === this.#at), on: { click: () => this.#choose(choice), pointermove: () => this.#point(i) } },
+          {
+            role: 'option',
+            id: `switch-${i}`,
+            'aria-selected': String(i === this.#at),
+            on: { click: () => this.#choose(choice), pointermove: () => this.#point(i) },
+          },
           icon(choice.icon),
           h('span', { class: 'name' }, choice.text),
           choice.unread ? h('span', { class: 'count' }, choice.unread > 99 ? '99+' : choice.unread) : null,
@@ -98,16 +114,46 @@ class Switcher extends Part {
 /** @param {string} text @returns {Choice[]} */
 function choices(text) {
   /** @type {Choice[]} */
-  const list = inOrder().map((room) => ({ icon: 'hash', text: room.name, kind: t('switcher.room'), unread: room.unread, run: () => go('chat', room.name) }));
+  const list = inOrder().map((room) => ({
+    icon: 'hash',
+    text: room.name,
+    kind: t('switcher.room'),
+    unread: room.unread,
+    run: () => go('chat', room.name),
+  }));
   list.sort((a, b) => Number(Boolean(b.unread)) - Number(Boolean(a.unread)));
-  for (const { items } of places()) list.push(...items.map(({ view, icon: name, text: label }) => ({ icon: name, text: label, kind: t('switcher.view'), run: () => go(view) })));
+  for (const { items } of places())
+    list.push(
+      ...items.map(({ view, icon: name, text: label }) => ({
+        icon: name,
+        text: label,
+        kind: t('switcher.view'),
+        run: () => go(view),
+      })),
+    );
   list.push(
-    { icon: dark.value ? 'sun' : 'moon', text: dark.value ? t('theme.light') : t('theme.dark'), kind: t('switcher.action'), run: () => (theme.value = dark.value ? 'light' : 'dark') },
-    { icon: 'globe', text: language.value === 'en' ? '简体中文' : 'English', kind: t('switcher.action'), run: () => (language.value = language.value === 'en' ? 'zh' : 'en') },
+    {
+      icon: dark.value ? 'sun' : 'moon',
+      text: dark.value ? t('theme.light') : t('theme.dark'),
+      kind: t('switcher.action'),
+      run: () => (theme.value = dark.value ? 'light' : 'dark'),
+    },
+    {
+      icon: 'globe',
+      text: language.value === 'en' ? '简体中文' : 'English',
+      kind: t('switcher.action'),
+      run: () => (language.value = language.value === 'en' ? 'zh' : 'en'),
+    },
     { icon: 'plus', text: t('room.new'), kind: t('switcher.action'), run: () => newRoom() },
-    { icon: 'leave', text: me.value?.guest ? t('signin.button') : t('signout'), kind: t('switcher.action'), run: () => void signOut() },
+    {
+      icon: 'leave',
+      text: me.value?.guest ? t('signin.button') : t('signout'),
+      kind: t('switcher.action'),
+      run: () => void signOut(),
+    },
   );
-  if (text.includes('/') && filterProblem(text) === null) list.push({ icon: 'topics', text, kind: t('switcher.topic'), run: () => go('topics', text) });
+  if (text.includes('/') && filterProblem(text) === null)
+    list.push({ icon: 'topics', text, kind: t('switcher.topic'), run: () => go('topics', text) });
   return list;
 }
 

@@ -1,6 +1,7 @@
 // A table that sorts, searches and keeps its rows' places; arrow keys move through its rows.
 
 import { h, reconcile } from '../lib/dom.js';
+import { byName } from '../lib/format.js';
 import { t } from '../lib/i18n.js';
 import { icon } from './icon.js';
 
@@ -21,7 +22,7 @@ const ROWS_MAX = 500;
 
 /**
  * @template T
- * @param {{
+ * @typedef {{
  *   label: string,
  *   columns: Column<T>[],
  *   key: (row: T) => string,
@@ -30,124 +31,159 @@ const ROWS_MAX = 500;
  *   sort?: [string, 1 | -1],
  *   open?: (row: T) => void,
  *   none: () => HTMLElement,
- * }} how
+ * }} TablePlan
  */
-export function dataTable(how) {
-  /** @type {T[]} */
-  let rows = [];
-  let search = '';
-  let [by, direction] = how.sort ?? [how.columns[0]?.name ?? '', /** @type {1 | -1} */ (1)];
-  let chosen = '';
 
-  const body = h('tbody');
-  const heads = how.columns.map((column) =>
-    h(
-      'th',
-      { scope: 'col', class: column.right ? 'right' : '' },
-      column.sort
-        ? h('button', { type: 'button', on: { click: () => sortBy(column.name) } }, column.label, icon('down'))
-        : h('span', null, column.tools ? h('span', { class: 'unseen' }, column.label) : column.label),
-    ),
-  );
-  const table = h('table', { class: 'table', 'aria-label': how.label }, h('thead', null, h('tr', null, heads)), body);
-  const note = h('p', { class: 'aside table-note', hidden: true });
-  const none = h('div', { hidden: true });
-  const element = h('div', { class: 'table-frame' }, table, note, none);
+/** @template T */
+class DataTable {
+  #plan;
+  /** @type {T[]} */ #rows = [];
+  #search = '';
+  /** The column that sorts. @type {string} */ #by;
+  /** @type {1 | -1} */ #direction;
+  #chosen = '';
+  #body = h('tbody');
+  #heads;
+  #table;
+  #note = h('p', { class: 'aside table-note', hidden: true });
+  #none = h('div', { hidden: true });
 
-  /** @param {string} name */
-  function sortBy(name) {
-    direction = by === name ? /** @type {1 | -1} */ (-direction) : 1;
-    by = name;
-    draw();
+  /** @param {TablePlan<T>} plan */
+  constructor(plan) {
+    this.#plan = plan;
+    [this.#by, this.#direction] = plan.sort ?? [plan.columns[0]?.name ?? '', /** @type {1 | -1} */ (1)];
+    this.#heads = plan.columns.map((column) => this.#head(column));
+    this.#table = h(
+      'table',
+      { class: 'table', 'aria-label': plan.label },
+      h('thead', null, h('tr', null, this.#heads)),
+      this.#body,
+    );
+    this.element = h('div', { class: 'table-frame' }, this.#table, this.#note, this.#none);
   }
 
-  function draw() {
-    const column = how.columns.find((each) => each.name === by);
-    const value = column?.sort;
-    let shown = search ? rows.filter((row) => (how.words?.(row) ?? how.key(row)).toLowerCase().includes(search)) : [...rows];
+  /** @param {T[]} rows */
+  show(rows) {
+    this.#rows = rows;
+    this.#draw();
+  }
+
+  /** @param {string} text in small letters */
+  search(text) {
+    this.#search = text;
+    this.#draw();
+  }
+
+  /** @param {Column<T>} column */
+  #head(column) {
+    const content = column.sort
+      ? h('button', { type: 'button', on: { click: () => this.#sortBy(column.name) } }, column.label, icon('down'))
+      : h('span', null, column.tools ? h('span', { class: 'unseen' }, column.label) : column.label);
+    return h('th', { scope: 'col', class: column.right ? 'right' : '' }, content);
+  }
+
+  /** @param {string} name */
+  #sortBy(name) {
+    this.#direction = this.#by === name ? /** @type {1 | -1} */ (-this.#direction) : 1;
+    this.#by = name;
+    this.#draw();
+  }
+
+  /** The rows that the search finds, in their order. */
+  #found() {
+    const { columns, words, key } = this.#plan;
+    const found = this.#search
+      ? this.#rows.filter((row) => (words?.(row) ?? key(row)).toLowerCase().includes(this.#search))
+      : [...this.#rows];
     // Rows that are alike stand in the order in which they came, or the other way round.
-    if (direction === -1) shown.reverse();
-    if (value) {
-      shown.sort((a, b) => {
-        const [x, y] = [value(a), value(b)];
-        return direction * (typeof x === 'number' && typeof y === 'number' ? x - y : String(x).localeCompare(String(y), undefined, { numeric: true }));
-      });
-    }
-    const all = shown.length;
-    shown = shown.slice(0, ROWS_MAX);
-    how.columns.forEach((each, i) => {
-      if (each.name === by && each.sort) heads[i]?.setAttribute('aria-sort', direction === 1 ? 'ascending' : 'descending');
-      else heads[i]?.removeAttribute('aria-sort');
+    if (this.#direction === -1) found.reverse();
+    const value = columns.find(({ name }) => name === this.#by)?.sort;
+    if (!value) return found;
+    return found.sort((a, b) => {
+      const [x, y] = [value(a), value(b)];
+      const order = typeof x === 'number' && typeof y === 'number' ? x - y : byName(String(x), String(y));
+      return this.#direction * order;
     });
-    reconcile(body, shown, { key: how.key, form: (row) => how.form?.(row) ?? JSON.stringify(row), make: line });
-    for (const row of body.rows) row.classList.toggle('chosen', row.dataset.key === chosen && chosen !== '');
-    if (how.open && !body.querySelector('tr[tabindex="0"]') && body.rows[0]) body.rows[0].tabIndex = 0;
-    note.hidden = all <= ROWS_MAX;
-    note.textContent = t('table.more', { shown: ROWS_MAX, all });
-    table.hidden = all === 0;
-    none.hidden = all > 0;
-    if (all === 0) none.replaceChildren(search ? h('p', { class: 'empty' }, t('table.none', { search })) : how.none());
+  }
+
+  #draw() {
+    const { columns, key, form, open, none } = this.#plan;
+    const found = this.#found();
+    columns.forEach(({ name, sort }, i) => {
+      if (name === this.#by && sort)
+        this.#heads[i]?.setAttribute('aria-sort', this.#direction === 1 ? 'ascending' : 'descending');
+      else this.#heads[i]?.removeAttribute('aria-sort');
+    });
+    reconcile(this.#body, found.slice(0, ROWS_MAX), {
+      key,
+      form: (row) => form?.(row) ?? JSON.stringify(row),
+      make: (row) => this.#line(row),
+    });
+    this.#mark();
+    if (open && !this.#body.querySelector('tr[tabindex="0"]') && this.#body.rows[0]) this.#body.rows[0].tabIndex = 0;
+    this.#note.hidden = found.length <= ROWS_MAX;
+    this.#note.textContent = t('table.more', { shown: ROWS_MAX, all: found.length });
+    this.#table.hidden = found.length === 0;
+    this.#none.hidden = found.length > 0;
+    if (found.length === 0)
+      this.#none.replaceChildren(
+        this.#search ? h('p', { class: 'empty' }, t('table.none', { search: this.#search })) : none(),
+      );
   }
 
   /** @param {T} row */
-  function line(row) {
-    const open = how.open;
-    const tr = h(
+  #line(row) {
+    const line = h(
       'tr',
-      open
-        ? {
-            tabIndex: -1,
-            on: {
-              click: (/** @type {MouseEvent} */ event) => {
-                if (event.target instanceof Element && event.target.closest('button, a, input')) return;
-                choose(how.key(row));
-                open(row);
-              },
-              keydown: (/** @type {KeyboardEvent} */ event) => {
-                if (event.target !== tr) return;
-                if (event.key === 'Enter' || event.key === ' ') {
-                  event.preventDefault();
-                  choose(how.key(row));
-                  open(row);
-                }
-                const next = event.key === 'ArrowDown' ? tr.nextElementSibling : event.key === 'ArrowUp' ? tr.previousElementSibling : null;
-                if (next instanceof HTMLElement) {
-                  event.preventDefault();
-                  tr.tabIndex = -1;
-                  next.tabIndex = 0;
-                  next.focus();
-                }
-              },
-            },
-          }
-        : null,
-      how.columns.map((column) => {
+      null,
+      this.#plan.columns.map((column) => {
         const content = column.cell(row);
         const title = typeof content === 'string' && content.length > 24 ? content : undefined;
         return h('td', { class: column.tools ? 'tools' : column.right ? 'right' : '', title }, content);
       }),
     );
-    return tr;
+    if (!this.#plan.open) return line;
+    line.tabIndex = -1;
+    line.addEventListener('click', (event) => {
+      if (event.target instanceof Element && event.target.closest('button, a, input')) return;
+      this.#open(row);
+    });
+    line.addEventListener('keydown', (event) => {
+      if (event.target !== line) return;
+      const next =
+        event.key === 'ArrowDown'
+          ? line.nextElementSibling
+          : event.key === 'ArrowUp'
+            ? line.previousElementSibling
+            : null;
+      if (next instanceof HTMLElement) {
+        line.tabIndex = -1;
+        next.tabIndex = 0;
+        next.focus();
+      } else if (event.key === 'Enter' || event.key === ' ') this.#open(row);
+      else return;
+      event.preventDefault();
+    });
+    return line;
   }
 
-  /** @param {string} key */
-  function choose(key) {
-    chosen = key;
-    for (const row of body.rows) row.classList.toggle('chosen', row.dataset.key === key);
+  /** @param {T} row */
+  #open(row) {
+    this.#chosen = this.#plan.key(row);
+    this.#mark();
+    this.#plan.open?.(row);
   }
 
-  return {
-    element,
-    choose,
-    /** @param {T[]} list */
-    show(list) {
-      rows = list;
-      draw();
-    },
-    /** @param {string} text */
-    search(text) {
-      search = text;
-      draw();
-    },
-  };
+  #mark() {
+    for (const row of this.#body.rows)
+      row.classList.toggle('chosen', row.dataset['key'] === this.#chosen && this.#chosen !== '');
+  }
+}
+
+/**
+ * @template T
+ * @param {TablePlan<T>} plan
+ */
+export function dataTable(plan) {
+  return new DataTable(plan);
 }

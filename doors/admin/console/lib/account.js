@@ -63,7 +63,14 @@ export async function comeIn() {
 /** Reads again who is signed in. */
 export async function look() {
   const found = await admin.me();
-  me.value = { user: found.user, roles: found.roles, admin: found.admin, account: found.account, hasPassword: found.has_password, guest: false };
+  me.value = {
+    user: found.user,
+    roles: found.roles,
+    admin: found.admin,
+    account: found.account,
+    hasPassword: found.has_password,
+    guest: false,
+  };
 }
 
 /**
@@ -103,7 +110,14 @@ export function displayName(user) {
 
 /** @param {string | null} name @returns {Identity} */
 function guest(name) {
-  return { user: name ? `guest:${name}` : 'anonymous', roles: [], admin: false, account: false, hasPassword: false, guest: true };
+  return {
+    user: name ? `guest:${name}` : 'anonymous',
+    roles: [],
+    admin: false,
+    account: false,
+    hasPassword: false,
+    guest: true,
+  };
 }
 
 export async function signOut() {

@@ -69,8 +69,13 @@ async function call(method, path, body) {
   const answer = await response.json().catch(() => null);
   if (response.ok && answer !== null) return answer;
   const code = answer?.code ?? 0;
-  if (response.status === 401 && used && used === token.value && !path.startsWith('login') && path !== 'me/password') tokenRefused.touch();
-  throw new ApiError(response.status, code, reason(code, answer?.reason ?? `HTTP ${response.status}`, response.headers.get('Retry-After')));
+  if (response.status === 401 && used && used === token.value && !path.startsWith('login') && path !== 'me/password')
+    tokenRefused.touch();
+  throw new ApiError(
+    response.status,
+    code,
+    reason(code, answer?.reason ?? `HTTP ${response.status}`, response.headers.get('Retry-After')),
+  );
 }
 
 /**
@@ -99,8 +104,26 @@ function query(parameters) {
 /** The name of this browser among the user's devices. */
 export function deviceName() {
   const agent = navigator.userAgent;
-  const browser = /Edg\//.test(agent) ? 'Edge' : /Firefox\//.test(agent) ? 'Firefox' : /Chrom(e|ium)\//.test(agent) ? 'Chrome' : /Safari\//.test(agent) ? 'Safari' : 'Browser';
-  const system = /Android/.test(agent) ? 'Android' : /iPhone|iPad/.test(agent) ? 'iOS' : /Mac OS/.test(agent) ? 'macOS' : /Windows/.test(agent) ? 'Windows' : /Linux/.test(agent) ? 'Linux' : '';
+  const browser = /Edg\//.test(agent)
+    ? 'Edge'
+    : /Firefox\//.test(agent)
+      ? 'Firefox'
+      : /Chrom(e|ium)\//.test(agent)
+        ? 'Chrome'
+        : /Safari\//.test(agent)
+          ? 'Safari'
+          : 'Browser';
+  const system = /Android/.test(agent)
+    ? 'Android'
+    : /iPhone|iPad/.test(agent)
+      ? 'iOS'
+      : /Mac OS/.test(agent)
+        ? 'macOS'
+        : /Windows/.test(agent)
+          ? 'Windows'
+          : /Linux/.test(agent)
+            ? 'Linux'
+            : '';
   return system ? `${browser} ${system}` : browser;
 }
 

@@ -22,7 +22,11 @@ export function startAlerts() {
     if (!arrival || !document.hidden || notifications.value !== 'on' || Notification.permission !== 'granted') return;
     const { room, message } = arrival;
     if (message.kind === 'event') return;
-    const note = new Notification(`${message.name} · ${room.name}`, { body: message.text.slice(0, 160), tag: `room ${room.name}`, icon: '/console/icon.svg' });
+    const note = new Notification(`${message.name} · ${room.name}`, {
+      body: message.text.slice(0, 160),
+      tag: `room ${room.name}`,
+      icon: '/console/icon.svg',
+    });
     note.addEventListener('click', () => {
       focus();
       go('chat', room.name);

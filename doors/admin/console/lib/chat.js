@@ -27,7 +27,9 @@ const LOOK_BACK = 200;
 const TYPING_EVERY_MS = 2500;
 
 /** `loading`, then `ready`; `refused` where this user may not chat. */
-export const chatState = new Cell(/** @type {{phase: 'loading' | 'ready' | 'refused', reason?: string}} */ ({ phase: 'loading' }));
+export const chatState = new Cell(
+  /** @type {{phase: 'loading' | 'ready' | 'refused', reason?: string}} */ ({ phase: 'loading' }),
+);
 
 /** Called with each message that arrives live and is not one's own. */
 export const arrivals = new Cell(/** @type {{room: Room, message: Message} | null} */ (null));
@@ -54,7 +56,8 @@ export async function startChat() {
   try {
     await line.ready();
   } catch (error) {
-    if (current === run) chatState.value = { phase: 'refused', reason: error instanceof Error ? error.message : String(error) };
+    if (current === run)
+      chatState.value = { phase: 'refused', reason: error instanceof Error ? error.message : String(error) };
     return;
   }
   root = await findRoot();
@@ -63,7 +66,12 @@ export async function startChat() {
   openDrafts(user);
   const waiting = openOutbox(user);
   const listen = (/** @type {Parameters<typeof line.subscribe>} */ ...how) => listenings.push(line.subscribe(...how));
-  if (!me.value?.guest) listen(`${root}/+/reads/${user}`, { state: true }, { record: (record) => takeCursor(record.topic.split('/').at(-3) ?? '', record.data), failed: () => undefined });
+  if (!me.value?.guest)
+    listen(
+      `${root}/+/reads/${user}`,
+      { state: true },
+      { record: (record) => takeCursor(record.topic.split('/').at(-3) ?? '', record.data), failed: () => undefined },
+    );
   listen('$presence/#', { state: true }, { record: takePresence, failed: () => undefined });
   listen(`${TYPING}/+`, {}, { record: takeTypingRecord, failed: () => undefined });
   let live = false;
@@ -159,7 +167,11 @@ export function isOwn(message) {
 function takeTypingRecord(record) {
   const message = messageOf(record);
   if (isOwn(message)) return;
-  const on = !(record.data && typeof record.data === 'object' && /** @type {{on?: unknown}} */ (record.data).on === false);
+  const on = !(
+    record.data &&
+    typeof record.data === 'object' &&
+    /** @type {{on?: unknown}} */ (record.data).on === false
+  );
   takeTyping(lastLevel(record.topic), message.name, on);
 }
 
@@ -167,7 +179,9 @@ function takeTypingRecord(record) {
 async function loadNewest(current) {
   if (me.value?.admin) {
     // Without the list there are still the rooms that describe themselves.
-    const found = await all((after) => admin.topics({ filter: `${root}/+`, after }), ROOMS_MAX).catch(() => ({ items: [] }));
+    const found = await all((after) => admin.topics({ filter: `${root}/+`, after }), ROOMS_MAX).catch(() => ({
+      items: [],
+    }));
     for (const { topic, kept } of found.items) {
       if (kept && kept.newest_seq > 0) roomOf(lastLevel(topic));
     }
@@ -222,7 +236,8 @@ export async function load(room) {
       room.newest = newest;
       room.newestSeq = Math.max(room.newestSeq, newest.seq ?? 0);
       // What came while the answer was under way.
-      if (newest.seq !== null && room.newestSeq > newest.seq) void fill(room, { after: newest.seq, before: room.newestSeq + 1 });
+      if (newest.seq !== null && room.newestSeq > newest.seq)
+        void fill(room, { after: newest.seq, before: room.newestSeq + 1 });
     }
   } catch (error) {
     if (!(error instanceof LineError) || error.code !== 311) throw error;
@@ -341,10 +356,22 @@ async function post(cid) {
   const item = outbox.value.find((each) => each.cid === cid);
   if (!item) return;
   try {
-    const receipt = await line.publish({ topic: item.topic, text: item.text, mid: cid, headers: { cid, ...guestHeaders() } });
+    const receipt = await line.publish({
+      topic: item.topic,
+      text: item.text,
+      mid: cid,
+      headers: { cid, ...guestHeaders() },
+    });
     // The record usually came before the receipt. Where it did not, the receipt says all that it will.
     if (outbox.value.some((each) => each.cid === cid)) {
-      const record = { topic: item.topic, at: receipt.at, from: me.value?.user ?? '', session: '', text: item.text, headers: { cid, ...guestHeaders() } };
+      const record = {
+        topic: item.topic,
+        at: receipt.at,
+        from: me.value?.user ?? '',
+        session: '',
+        text: item.text,
+        headers: { cid, ...guestHeaders() },
+      };
       if (receipt.seq !== undefined) takeRecord({ ...record, seq: receipt.seq }, true);
       else setTimeout(() => dropWaiting(cid), 4000);
     }
@@ -360,7 +387,12 @@ async function post(cid) {
  * @param {'created' | 'purpose'} change
  */
 export async function describeRoom(name, purpose, change) {
-  await line.publish({ topic: `${root}/${name}`, key: ABOUT, data: { name, purpose, change }, headers: guestHeaders() });
+  await line.publish({
+    topic: `${root}/${name}`,
+    key: ABOUT,
+    data: { name, purpose, change },
+    headers: guestHeaders(),
+  });
   roomOf(name).purpose = purpose;
   rooms.touch();
 }
@@ -378,5 +410,7 @@ export function sayTyping(room, on) {
   if (on ? Date.now() - before < TYPING_EVERY_MS : before === 0) return;
   lastTyping.set(room.name, on ? Date.now() : 0);
   if (line.state.value.phase !== 'online') return;
-  line.publish({ topic: `${TYPING}/${room.name}`, data: { on }, expires: 5, headers: guestHeaders() }).catch(() => undefined);
+  line
+    .publish({ topic: `${TYPING}/${room.name}`, data: { on }, expires: 5, headers: guestHeaders() })
+    .catch(() => undefined);
 }

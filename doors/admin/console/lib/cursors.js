@@ -27,7 +27,9 @@ export function openCursors(name, root) {
   user = name;
   place = `yizhan.reads.${root}.${name}`;
   try {
-    known = new Map(Object.entries(/** @type {{[room: string]: number}} */ (JSON.parse(localStorage.getItem(place) ?? '{}'))));
+    known = new Map(
+      Object.entries(/** @type {{[room: string]: number}} */ (JSON.parse(localStorage.getItem(place) ?? '{}'))),
+    );
   } catch {
     known = new Map();
   }

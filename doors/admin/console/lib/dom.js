@@ -44,10 +44,12 @@ export function dress(element, props) {
   for (const [name, value] of Object.entries(props)) {
     if (value === undefined || value === null) continue;
     if (name === 'on') {
-      for (const [event, listener] of Object.entries(value)) element.addEventListener(event, /** @type {EventListener} */ (listener));
+      for (const [event, listener] of Object.entries(value))
+        element.addEventListener(event, /** @type {EventListener} */ (listener));
     } else if (name === 'data') Object.assign(element.dataset, value);
     else if (name === 'style') {
-      for (const [property, text] of Object.entries(/** @type {{[name: string]: string}} */ (value))) element.style.setProperty(property, text);
+      for (const [property, text] of Object.entries(/** @type {{[name: string]: string}} */ (value)))
+        element.style.setProperty(property, text);
     } else if (name !== 'list' && name !== 'role' && name in element) /** @type {any} */ (element)[name] = value;
     else if (name === 'class') element.className = value;
     else if (value === true) element.setAttribute(name, '');

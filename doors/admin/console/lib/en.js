@@ -275,7 +275,8 @@ export const en = {
   'col.who': 'Who',
 
   // Sessions
-  'sessions.text': 'A session is somebody’s place at the hub. It outlives the connection and catches up when they come back.',
+  'sessions.text':
+    'A session is somebody’s place at the hub. It outlives the connection and catches up when they come back.',
   'sessions.text.own': 'Your own sessions. One that you do not know can be ended here.',
   'sessions.search': 'Find by user, device, address',
   'sessions.which': 'Which sessions',
@@ -288,7 +289,8 @@ export const en = {
   'sessions.nodevice': 'no device name',
   'sessions.kick': 'End session',
   'sessions.kick.title': 'End this session of {user}?',
-  'sessions.kick.text': 'The connection is closed with code 4030, and what waits for it is dropped. With a good token they can come back at once: disable the account to keep them out.',
+  'sessions.kick.text':
+    'The connection is closed with code 4030, and what waits for it is dropped. With a good token they can come back at once: disable the account to keep them out.',
   'sessions.kick.own': 'This is the session that this page uses. The page will lose its connection.',
   'sessions.kicked': 'The session of {user} was ended',
   'sessions.hears': 'Listens to',
@@ -343,11 +345,14 @@ export const en = {
   'chart.connections': 'Connections by door',
   'chart.p50': 'Latency, median',
   'chart.p99': 'Latency, p99',
-  'chart.latency.text': 'Where the time goes: waiting for the commit, the commit itself, fan-out to all outboxes, writing to the socket.',
+  'chart.latency.text':
+    'Where the time goes: waiting for the commit, the commit itself, fan-out to all outboxes, writing to the socket.',
+  'chart.p99.text': 'The parts’ own 99th percentiles, one on the other: the whole is at most about this.',
   'chart.jitter': 'Jitter',
   'chart.jitter.text': 'How much the median varies: its standard deviation over ten seconds.',
   'chart.lost': 'Not delivered',
-  'chart.lost.text': 'Missed: slow listeners lost it. Dropped: expired, or nobody could get it. Refused: calls that were not allowed or not possible.',
+  'chart.lost.text':
+    'Missed: slow listeners lost it. Dropped: expired, or nobody could get it. Refused: calls that were not allowed or not possible.',
   'chart.missed': 'missed',
   'chart.dropped': 'dropped',
   'chart.refused': 'refused',
@@ -373,7 +378,8 @@ export const en = {
   // Spaces
   'spaces.text': 'A space is a family of topics that are kept and delivered alike.',
   'spaces.none': 'No spaces are configured',
-  'spaces.order': 'Where several spaces fit a topic, the most specific one has it. Spaces are set in the configuration file.',
+  'spaces.order':
+    'Where several spaces fit a topic, the most specific one has it. Spaces are set in the configuration file.',
   'spaces.records': 'Messages',
   'spaces.bytes': 'Size',
   'spaces.lanes': 'Topics are dealt to {n} lanes, each with a writer of its own.',
@@ -386,7 +392,8 @@ export const en = {
   'keep.nothing': 'keeps nothing',
   'keep.memory': 'in memory',
   'keep.disk': 'on disk',
-  'lag.catch_up': 'Slow listeners catch up: they go on from the journal at their own pace and miss nothing that is kept.',
+  'lag.catch_up':
+    'Slow listeners catch up: they go on from the journal at their own pace and miss nothing that is kept.',
   'lag.skip': 'Slow listeners skip: they lose what does not fit, and are told how much.',
   'lag.close': 'Slow listeners are disconnected.',
   'lag.latest': 'Slow listeners get only the newest message of each key.',
@@ -422,7 +429,8 @@ export const en = {
   'accounts.enable': 'Enable',
   'accounts.disable': 'Disable',
   'accounts.disable.title': 'Disable {user}?',
-  'accounts.disable.text': 'All their connections end and all their tokens are revoked. The account and what they wrote stay.',
+  'accounts.disable.text':
+    'All their connections end and all their tokens are revoked. The account and what they wrote stay.',
   'accounts.remove': 'Remove',
   'accounts.remove.title': 'Remove {user}?',
   'accounts.remove.text': 'The account, its devices and tokens are gone for good. What they wrote stays.',

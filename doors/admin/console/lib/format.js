@@ -20,7 +20,10 @@ function once(name, make) {
 
 /** A whole number with separators. @param {number} n */
 export function whole(n) {
-  return once('whole', (tag) => new Intl.NumberFormat(tag === 'zh-CN' ? tag : 'en', { maximumFractionDigits: 0 })).format(n);
+  return once(
+    'whole',
+    (tag) => new Intl.NumberFormat(tag === 'zh-CN' ? tag : 'en', { maximumFractionDigits: 0 }),
+  ).format(n);
 }
 
 /** A number in few digits: 1.2k, 34M. @param {number} n */
@@ -69,7 +72,12 @@ export function percent(share) {
 /** A long duration in its two largest units: 3 d 4 h. @param {number} seconds */
 export function span(seconds) {
   const names = language.value === 'zh' ? ['天', '小时', '分', '秒'] : ['d', 'h', 'min', 's'];
-  const parts = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60, Math.floor(seconds) % 60];
+  const parts = [
+    Math.floor(seconds / 86400),
+    Math.floor(seconds / 3600) % 24,
+    Math.floor(seconds / 60) % 60,
+    Math.floor(seconds) % 60,
+  ];
   const first = parts.findIndex((part) => part > 0);
   if (first < 0) return `0 ${names[3]}`;
   return parts
@@ -85,14 +93,23 @@ export function clock(at) {
 
 /** The time to the second. @param {number} at */
 export function clockSeconds(at) {
-  return once('seconds', (tag) => new Intl.DateTimeFormat(tag, { hour: '2-digit', minute: '2-digit', second: '2-digit' })).format(at);
+  return once(
+    'seconds',
+    (tag) => new Intl.DateTimeFormat(tag, { hour: '2-digit', minute: '2-digit', second: '2-digit' }),
+  ).format(at);
 }
 
 /** The time to the millisecond. @param {number} at */
 export function clockMillis(at) {
   return once(
     'millis',
-    (tag) => new Intl.DateTimeFormat(tag, { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3 }),
+    (tag) =>
+      new Intl.DateTimeFormat(tag, {
+        hour: '2-digit',
+        minute: '2-digit',
+        second: '2-digit',
+        fractionalSecondDigits: 3,
+      }),
   ).format(at);
 }
 
@@ -111,7 +128,13 @@ export function day(at) {
   const thisYear = new Date(at).getFullYear() === new Date().getFullYear();
   return once(
     thisYear ? 'day' : 'day-year',
-    (tag) => new Intl.DateTimeFormat(tag, { weekday: 'long', day: 'numeric', month: 'long', ...(thisYear ? {} : { year: 'numeric' }) }),
+    (tag) =>
+      new Intl.DateTimeFormat(tag, {
+        weekday: 'long',
+        day: 'numeric',
+        month: 'long',
+        ...(thisYear ? {} : { year: 'numeric' }),
+      }),
   ).format(at);
 }
 

@@ -85,7 +85,12 @@ export const line = {
    */
   start({ token, guest }) {
     const shown = token ? { token } : guest ? { user: guest, password: '' } : {};
-    const made = connect(location.origin, { ...shown, device: deviceName(), keep: KEEP, backoff: { first: 0.4, max: BACKOFF_MAX } });
+    const made = connect(location.origin, {
+      ...shown,
+      device: deviceName(),
+      keep: KEEP,
+      backoff: { first: 0.4, max: BACKOFF_MAX },
+    });
     client = made;
     line.state.value = { phase: 'connecting', since: Date.now() };
     made.on('status', ({ status, retryIn, error }) => {

@@ -22,10 +22,15 @@ export const ABOUT = 'about';
 export function messageOf(record) {
   const { from = 'anonymous', session = '' } = record;
   const guest = from === '' || from === 'anonymous' || from.startsWith('guest:');
-  const name = guest ? record.headers?.['name']?.slice(0, 40) || (from.startsWith('guest:') ? from.slice(6) : t('chat.guest')) : from;
+  const name = guest
+    ? record.headers?.['name']?.slice(0, 40) || (from.startsWith('guest:') ? from.slice(6) : t('chat.guest'))
+    : from;
   /** @type {Message} */
   const message = {
-    id: record.seq === undefined ? `${session}.${record.at}.${record.headers?.['cid'] ?? ++unnumbered}` : `#${record.seq}`,
+    id:
+      record.seq === undefined
+        ? `${session}.${record.at}.${record.headers?.['cid'] ?? ++unnumbered}`
+        : `#${record.seq}`,
     seq: record.seq ?? null,
     at: record.at,
     from: from || 'anonymous',
@@ -48,7 +53,13 @@ export function messageOf(record) {
     message.kind = 'bytes';
     message.bytes = record.bin.length;
     message.text = t('chat.bytes', { n: record.bin.length });
-  } else if (record.data && typeof record.data === 'object' && 'text' in record.data && typeof record.data.text === 'string') message.text = record.data.text;
+  } else if (
+    record.data &&
+    typeof record.data === 'object' &&
+    'text' in record.data &&
+    typeof record.data.text === 'string'
+  )
+    message.text = record.data.text;
   else if (typeof record.data === 'string') message.text = record.data;
   else if (record.data !== undefined) {
     message.kind = 'value';
@@ -64,8 +75,11 @@ let unnumbered = 0;
  * @param {string} name
  */
 function aboutText(about, name) {
-  const { change, purpose } = /** @type {{change?: string, purpose?: string}} */ (about && typeof about === 'object' ? about : {});
-  if (change === 'purpose') return purpose ? t('chat.event.purpose', { name, purpose }) : t('chat.event.nopurpose', { name });
+  const { change, purpose } = /** @type {{change?: string, purpose?: string}} */ (
+    about && typeof about === 'object' ? about : {}
+  );
+  if (change === 'purpose')
+    return purpose ? t('chat.event.purpose', { name, purpose }) : t('chat.event.nopurpose', { name });
   return t('chat.event.created', { name });
 }
 

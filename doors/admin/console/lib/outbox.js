@@ -27,7 +27,9 @@ export function openOutbox(user) {
   place = `yizhan.outbox.${user}`;
   try {
     const kept = /** @type {Waiting[]} */ (JSON.parse(localStorage.getItem(place) ?? '[]'));
-    outbox.value = kept.filter((item) => typeof item.cid === 'string' && typeof item.text === 'string').slice(0, WAITING_MAX);
+    outbox.value = kept
+      .filter((item) => typeof item.cid === 'string' && typeof item.text === 'string')
+      .slice(0, WAITING_MAX);
   } catch {
     outbox.value = [];
   }

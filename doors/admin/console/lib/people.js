@@ -20,11 +20,21 @@ export const readers = new Cell(/** @type {Map<string, number>} */ (new Map()));
 /** @param {import('./line.js').LineRecord} record */
 export function takePresence(record) {
   const data = /** @type {Partial<Person> & {devices?: unknown} | undefined} */ (record.data);
-  if (!data || typeof data.user !== 'string' || (people.value.size >= PEOPLE_MAX && !people.value.has(data.user))) return;
+  if (!data || typeof data.user !== 'string' || (people.value.size >= PEOPLE_MAX && !people.value.has(data.user)))
+    return;
   const devices = Array.isArray(data.devices)
-    ? data.devices.map((device) => (typeof device === 'string' ? device : String(/** @type {{device?: string}} */ (device)?.device ?? ''))).filter(Boolean)
+    ? data.devices
+        .map((device) =>
+          typeof device === 'string' ? device : String(/** @type {{device?: string}} */ (device)?.device ?? ''),
+        )
+        .filter(Boolean)
     : [];
-  people.value.set(data.user, { user: data.user, online: Boolean(data.online), devices, since: Number(data.since ?? record.at) });
+  people.value.set(data.user, {
+    user: data.user,
+    online: Boolean(data.online),
+    devices,
+    since: Number(data.since ?? record.at),
+  });
   people.touch();
 }
 

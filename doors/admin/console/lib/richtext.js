@@ -5,7 +5,8 @@ import { h } from './dom.js';
 /** Texts longer than this are shown as they are. */
 const RICH_MAX = 20_000;
 
-const inline = /(`[^`\n]+`)|(https?:\/\/[^\s<>"'，。；！？）】」]+)|(\*\*[^*\n]+\*\*)|(?<![\p{L}\p{N}_])(_[^_\n]+_)(?![\p{L}\p{N}_])|(?<![\p{L}\p{N}_])(@[\p{L}\p{N}._-]*[\p{L}\p{N}])/gu;
+const inline =
+  /(`[^`\n]+`)|(https?:\/\/[^\s<>"'，。；！？）】」]+)|(\*\*[^*\n]+\*\*)|(?<![\p{L}\p{N}_])(_[^_\n]+_)(?![\p{L}\p{N}_])|(?<![\p{L}\p{N}_])(@[\p{L}\p{N}._-]*[\p{L}\p{N}])/gu;
 
 /**
  * @param {string} text
@@ -40,7 +41,10 @@ function spans(text, me) {
     else if (link) {
       // Punctuation at the end belongs to the sentence.
       const address = link.replace(/[.,;:!?)\]]+$/, '');
-      out.push(h('a', { href: address, target: '_blank', rel: 'noopener noreferrer' }, address), link.slice(address.length));
+      out.push(
+        h('a', { href: address, target: '_blank', rel: 'noopener noreferrer' }, address),
+        link.slice(address.length),
+      );
     } else if (bold) out.push(h('strong', null, bold.slice(2, -2)));
     else if (italic) out.push(h('em', null, italic.slice(1, -1)));
     else if (mention) out.push(h('span', { class: mention.slice(1) === me ? 'mention me' : 'mention' }, mention));
@@ -51,6 +55,11 @@ function spans(text, me) {
 
 /** Whether a text is nothing but a few emoji, which are then shown large. @param {string} text */
 export function onlyEmoji(text) {
-  if (text.length > 40 || !/^[\p{Extended_Pictographic}\p{Emoji_Component}\s]+$/u.test(text) || !/\p{Extended_Pictographic}/u.test(text)) return false;
+  if (
+    text.length > 40 ||
+    !/^[\p{Extended_Pictographic}\p{Emoji_Component}\s]+$/u.test(text) ||
+    !/\p{Extended_Pictographic}/u.test(text)
+  )
+    return false;
   return [...new Intl.Segmenter().segment(text.replace(/\s/g, ''))].length <= 6;
 }

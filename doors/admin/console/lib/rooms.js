@@ -63,12 +63,17 @@ export class Room {
    */
   take(record) {
     const message = messageOf(record);
-    if (record.key === ABOUT && record.data && typeof record.data === 'object') this.purpose = String(/** @type {{purpose?: unknown}} */ (record.data).purpose ?? '');
+    if (record.key === ABOUT && record.data && typeof record.data === 'object')
+      this.purpose = String(/** @type {{purpose?: unknown}} */ (record.data).purpose ?? '');
     if (message.seq === null) this.kept = false;
     const last = this.newestLoaded;
-    const hole = this.loaded && message.seq !== null && last !== null && message.seq > last + 1 ? { after: last, before: message.seq } : null;
+    const hole =
+      this.loaded && message.seq !== null && last !== null && message.seq > last + 1
+        ? { after: last, before: message.seq }
+        : null;
     if (message.seq !== null) this.newestSeq = Math.max(this.newestSeq, message.seq);
-    if (!this.newest || message.at >= this.newest.at || (message.seq ?? 0) > (this.newest.seq ?? 0)) this.newest = message;
+    if (!this.newest || message.at >= this.newest.at || (message.seq ?? 0) > (this.newest.seq ?? 0))
+      this.newest = message;
     // A state record may be older than what is loaded; its place is on a page that was not turned to yet.
     const before = this.more && message.seq !== null && message.seq < (this.oldestLoaded ?? 0);
     const fresh = before ? false : this.loaded || !this.kept ? this.insert([message]) > 0 : true;

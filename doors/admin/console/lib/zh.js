@@ -281,7 +281,8 @@ export const zh = {
   'sessions.nodevice': '无设备名',
   'sessions.kick': '结束会话',
   'sessions.kick.title': '结束 {user} 的这个会话？',
-  'sessions.kick.text': '连接将以代码 4030 关闭，等待投递的内容会丢弃。持有有效令牌者可以立刻回来；要拒之门外，请停用账号。',
+  'sessions.kick.text':
+    '连接将以代码 4030 关闭，等待投递的内容会丢弃。持有有效令牌者可以立刻回来；要拒之门外，请停用账号。',
   'sessions.kick.own': '这是本页正在使用的会话，结束后本页将断开连接。',
   'sessions.kicked': '已结束 {user} 的会话',
   'sessions.hears': '正在收听',
@@ -336,6 +337,7 @@ export const zh = {
   'chart.p50': '延迟中位数',
   'chart.p99': '延迟 p99',
   'chart.latency.text': '时间花在哪里：等待提交、提交、扇出到所有发件箱、写入套接字。',
+  'chart.p99.text': '各部分各自的 p99 叠加，整体大致不超过它。',
   'chart.jitter': '抖动',
   'chart.jitter.text': '中位数的波动：十秒内的标准差。',
   'chart.lost': '未投递',
@@ -482,7 +484,8 @@ export const zh = {
   'audit.config.reload': '重新加载了配置',
 
   'help.text': '从任何地方与这台服务器对话。',
-  'help.about': '驿站是古代传递文书的中转站：信使在此换马，书信一路不失。这里中转的是消息。一切都是有界的日志，每个收听者都在其中占有一个位置：实时投递、补收与历史是同一回事。',
+  'help.about':
+    '驿站是古代传递文书的中转站：信使在此换马，书信一路不失。这里中转的是消息。一切都是有界的日志，每个收听者都在其中占有一个位置：实时投递、补收与历史是同一回事。',
   'help.clock': '与服务器时钟相差 {offset}，往返需 {trip}。',
   'help.curl': '通过 HTTP 发布、读取、收听',
   'help.nc': '普通 TCP 上的逐行 JSON',

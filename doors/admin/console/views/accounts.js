@@ -31,17 +31,60 @@ class Accounts extends Part {
     sort: ['user', 1],
     none: () => empty('accounts', t('accounts.none')),
     columns: [
-      { name: 'user', label: t('col.user'), sort: ({ user }) => user, cell: ({ user }) => h('span', { class: 'with-avatar' }, avatar(user, { size: 28, online: online(user) ?? false }), h('b', null, user), user === me.value?.user ? h('span', { class: 'badge accent' }, t('chat.you')) : null) },
-      { name: 'roles', label: t('col.roles'), sort: ({ roles }) => roles.join(), cell: ({ roles }) => h('span', { class: 'badges' }, roles.map((role) => h('span', { class: role === 'owner' || role === 'admin' ? 'badge accent' : 'badge' }, tName('role', role)))) },
+      {
+        name: 'user',
+        label: t('col.user'),
+        sort: ({ user }) => user,
+        cell: ({ user }) =>
+          h(
+            'span',
+            { class: 'with-avatar' },
+            avatar(user, { size: 28, online: online(user) ?? false }),
+            h('b', null, user),
+            user === me.value?.user ? h('span', { class: 'badge accent' }, t('chat.you')) : null,
+          ),
+      },
+      {
+        name: 'roles',
+        label: t('col.roles'),
+        sort: ({ roles }) => roles.join(),
+        cell: ({ roles }) =>
+          h(
+            'span',
+            { class: 'badges' },
+            roles.map((role) =>
+              h(
+                'span',
+                { class: role === 'owner' || role === 'admin' ? 'badge accent' : 'badge' },
+                tName('role', role),
+              ),
+            ),
+          ),
+      },
       {
         name: 'state',
         label: t('col.state'),
         sort: (account) => `${account.disabled} ${hasCome(account)}`,
         cell: (account) =>
-          account.disabled ? h('span', { class: 'badge bad' }, t('accounts.disabled')) : hasCome(account) ? h('span', { class: 'badge good' }, t('accounts.active')) : h('span', { class: 'badge wait' }, t('accounts.invited')),
+          account.disabled
+            ? h('span', { class: 'badge bad' }, t('accounts.disabled'))
+            : hasCome(account)
+              ? h('span', { class: 'badge good' }, t('accounts.active'))
+              : h('span', { class: 'badge wait' }, t('accounts.invited')),
       },
-      { name: 'last', label: t('col.lastlogin'), sort: ({ last_login_at }) => last_login_at ?? 0, cell: ({ last_login_at }) => (last_login_at ? h('span', { title: moment(last_login_at) }, ago(last_login_at)) : '–') },
-      { name: 'created', label: t('col.created'), sort: ({ created_at }) => created_at, cell: ({ created_at }) => h('span', { title: moment(created_at) }, ago(created_at)) },
+      {
+        name: 'last',
+        label: t('col.lastlogin'),
+        sort: ({ last_login_at }) => last_login_at ?? 0,
+        cell: ({ last_login_at }) =>
+          last_login_at ? h('span', { title: moment(last_login_at) }, ago(last_login_at)) : '–',
+      },
+      {
+        name: 'created',
+        label: t('col.created'),
+        sort: ({ created_at }) => created_at,
+        cell: ({ created_at }) => h('span', { title: moment(created_at) }, ago(created_at)),
+      },
       { name: 'tools', label: t('col.tools'), tools: true, cell: (account) => this.#menuButton(account) },
     ],
   });
@@ -52,13 +95,44 @@ class Accounts extends Part {
       heading(
         t('nav.accounts'),
         t('accounts.text'),
-        h('button', { class: 'button', type: 'button', on: { click: () => this.#create() } }, icon('plus'), t('accounts.create')),
-        h('button', { class: 'button main', type: 'button', on: { click: () => invite('') .addEventListener('close', () => void this.#look()) } }, icon('link'), t('accounts.invite')),
+        h(
+          'button',
+          { class: 'button', type: 'button', on: { click: () => this.#create() } },
+          icon('plus'),
+          t('accounts.create'),
+        ),
+        h(
+          'button',
+          {
+            class: 'button main',
+            type: 'button',
+            on: { click: () => invite('').addEventListener('close', () => void this.#look()) },
+          },
+          icon('link'),
+          t('accounts.invite'),
+        ),
       ),
-      h('div', { class: 'content' }, h('div', { class: 'toolbar' }, searchField(t('accounts.search'), (text) => this.#table.search(text))), this.#frame),
+      h(
+        'div',
+        { class: 'content' },
+        h(
+          'div',
+          { class: 'toolbar' },
+          searchField(t('accounts.search'), (text) => this.#table.search(text)),
+        ),
+        this.#frame,
+      ),
     );
     void this.#look();
-    this.keep(people.hear(() => void (this.#table.element.isConnected && this.#table.search(this.querySelector('input')?.value.trim().toLowerCase() ?? ''))));
+    this.keep(
+      people.hear(
+        () =>
+          void (
+            this.#table.element.isConnected &&
+            this.#table.search(this.querySelector('input')?.value.trim().toLowerCase() ?? '')
+          ),
+      ),
+    );
   }
 
   async #look() {
@@ -67,7 +141,11 @@ class Accounts extends Part {
       if (!this.#table.element.isConnected) fill(this.#frame, this.#table.element);
       this.#table.show(items);
     } catch (error) {
-      if (!this.#table.element.isConnected) fill(this.#frame, failed(error, () => void this.#look()));
+      if (!this.#table.element.isConnected)
+        fill(
+          this.#frame,
+          failed(error, () => void this.#look()),
+        );
     }
   }
 
@@ -98,15 +176,36 @@ class Accounts extends Part {
   }
 
   #create() {
-    const user = h('input', { class: 'input', required: true, maxLength: 64, autocomplete: 'off', autocapitalize: 'off', spellcheck: false });
-    const password = h('input', { class: 'input', type: 'password', minLength: 8, maxLength: 1024, autocomplete: 'new-password' });
+    const user = h('input', {
+      class: 'input',
+      required: true,
+      maxLength: 64,
+      autocomplete: 'off',
+      autocapitalize: 'off',
+      spellcheck: false,
+    });
+    const password = h('input', {
+      class: 'input',
+      type: 'password',
+      minLength: 8,
+      maxLength: 1024,
+      autocomplete: 'new-password',
+    });
     const roles = rolePicker(['user']);
     ask({
       title: t('accounts.create'),
-      fields: [field(t('signin.user'), user, t('accounts.name.hint')), field(t('signin.password'), password, t('accounts.password.hint')), roles.element],
+      fields: [
+        field(t('signin.user'), user, t('accounts.name.hint')),
+        field(t('signin.password'), password, t('accounts.password.hint')),
+        roles.element,
+      ],
       yes: t('create'),
       send: async () => {
-        await admin.createAccount({ user: user.value.trim(), ...(password.value && { password: password.value }), roles: roles.chosen() });
+        await admin.createAccount({
+          user: user.value.trim(),
+          ...(password.value && { password: password.value }),
+          roles: roles.chosen(),
+        });
         tell(t('accounts.created', { user: user.value.trim() }));
         await this.#look();
         if (!password.value) invite(user.value.trim());
@@ -132,7 +231,14 @@ class Accounts extends Part {
 
   /** @param {Account} account */
   #password(account) {
-    const password = h('input', { class: 'input', type: 'password', required: true, minLength: 8, maxLength: 1024, autocomplete: 'new-password' });
+    const password = h('input', {
+      class: 'input',
+      type: 'password',
+      required: true,
+      minLength: 8,
+      maxLength: 1024,
+      autocomplete: 'new-password',
+    });
     ask({
       title: t('accounts.password.of', { user: account.user }),
       text: t('accounts.roles.text'),
@@ -148,13 +254,30 @@ class Accounts extends Part {
   /** @param {Account} account */
   async #disable(account) {
     const { user, disabled } = account;
-    if (!disabled && !(await confirm({ title: t('accounts.disable.title', { user }), text: t('accounts.disable.text'), yes: t('accounts.disable'), danger: true }))) return;
+    if (
+      !disabled &&
+      !(await confirm({
+        title: t('accounts.disable.title', { user }),
+        text: t('accounts.disable.text'),
+        yes: t('accounts.disable'),
+        danger: true,
+      }))
+    )
+      return;
     await this.#do(() => admin.changeAccount(user, { disabled: !disabled }), t('accounts.changed', { user }));
   }
 
   /** @param {Account} account */
   async #remove({ user }) {
-    if (!(await confirm({ title: t('accounts.remove.title', { user }), text: t('accounts.remove.text'), yes: t('accounts.remove'), danger: true }))) return;
+    if (
+      !(await confirm({
+        title: t('accounts.remove.title', { user }),
+        text: t('accounts.remove.text'),
+        yes: t('accounts.remove'),
+        danger: true,
+      }))
+    )
+      return;
     await this.#do(() => admin.removeAccount(user), t('accounts.removed', { user }));
   }
 
@@ -182,13 +305,32 @@ function hasCome({ user, has_password, last_login_at }) {
 function rolePicker(chosen) {
   const known = ['user', 'admin', ...(me.value?.roles.includes('owner') ? ['owner'] : [])];
   const names = [...new Set([...known, ...chosen])];
-  const boxes = names.map((role) => ({ role, box: h('input', { type: 'checkbox', checked: chosen.includes(role), disabled: !known.includes(role) && role === 'owner' }) }));
+  const boxes = names.map((role) => ({
+    role,
+    box: h('input', {
+      type: 'checkbox',
+      checked: chosen.includes(role),
+      disabled: !known.includes(role) && role === 'owner',
+    }),
+  }));
   const more = h('input', { class: 'input mono', placeholder: 'ops, sensors', autocomplete: 'off' });
   const element = h(
     'fieldset',
     { class: 'roles' },
     h('legend', null, t('col.roles')),
-    boxes.map(({ role, box }) => h('label', { class: 'switch' }, box, h('span', null, h('b', null, tName('role', role)), h('small', { class: 'aside' }, ` ${tName('role-text', role) === role ? '' : tName('role-text', role)}`)))),
+    boxes.map(({ role, box }) =>
+      h(
+        'label',
+        { class: 'switch' },
+        box,
+        h(
+          'span',
+          null,
+          h('b', null, tName('role', role)),
+          h('small', { class: 'aside' }, ` ${tName('role-text', role) === role ? '' : tName('role-text', role)}`),
+        ),
+      ),
+    ),
     field(t('accounts.roles.more'), more),
   );
   return {
@@ -208,12 +350,28 @@ function rolePicker(chosen) {
  * @param {string} wanted who it is for; empty to ask
  */
 function invite(wanted) {
-  const user = h('input', { class: 'input', required: true, maxLength: 64, value: wanted, readOnly: wanted !== '', autocomplete: 'off', autocapitalize: 'off', spellcheck: false });
-  const lasts = h('select', { class: 'input' }, LINK_LASTS.map((seconds) => h('option', { value: String(seconds), selected: seconds === 86400 }, span(seconds))));
+  const user = h('input', {
+    class: 'input',
+    required: true,
+    maxLength: 64,
+    value: wanted,
+    readOnly: wanted !== '',
+    autocomplete: 'off',
+    autocapitalize: 'off',
+    spellcheck: false,
+  });
+  const lasts = h(
+    'select',
+    { class: 'input' },
+    LINK_LASTS.map((seconds) => h('option', { value: String(seconds), selected: seconds === 86400 }, span(seconds))),
+  );
   return ask({
     title: wanted ? t('accounts.link') : t('accounts.invite'),
     text: t('accounts.invite.text'),
-    fields: [field(t('signin.user'), user, wanted ? undefined : t('accounts.name.hint')), field(t('accounts.link.lasts'), lasts)],
+    fields: [
+      field(t('signin.user'), user, wanted ? undefined : t('accounts.name.hint')),
+      field(t('accounts.link.lasts'), lasts),
+    ],
     yes: t('accounts.link.make'),
     send: async () => {
       const made = await admin.invite({ user: user.value.trim(), expires_in: Number(lasts.value) });

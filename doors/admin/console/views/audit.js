@@ -21,23 +21,64 @@ class Audit extends Part {
   #table = dataTable({
     label: t('nav.audit'),
     key: (/** @type {AuditEntry} */ { id }) => String(id),
-    words: ({ who, what, subject, detail, address }) => `${who} ${what} ${tName('audit', what)} ${subject ?? ''} ${detail ?? ''} ${address ?? ''}`,
+    words: ({ who, what, subject, detail, address }) =>
+      `${who} ${what} ${tName('audit', what)} ${subject ?? ''} ${detail ?? ''} ${address ?? ''}`,
     sort: ['at', -1],
     none: () => empty('audit', t('audit.none')),
     columns: [
-      { name: 'at', label: t('col.when'), sort: ({ id }) => id, cell: ({ at }) => h('span', { class: 'number' }, moment(at)) },
-      { name: 'who', label: t('col.who'), sort: ({ who }) => who, cell: ({ who }) => h('span', { class: 'with-avatar' }, avatar(who, { size: 24 }), who) },
-      { name: 'what', label: t('col.what'), sort: ({ what }) => what, cell: ({ what }) => h('span', { class: `badge ${grade(what)}`, title: what }, tName('audit', what)) },
-      { name: 'subject', label: t('col.subject'), sort: ({ subject }) => subject ?? '', cell: ({ subject }) => subject ?? '–' },
+      {
+        name: 'at',
+        label: t('col.when'),
+        sort: ({ id }) => id,
+        cell: ({ at }) => h('span', { class: 'number' }, moment(at)),
+      },
+      {
+        name: 'who',
+        label: t('col.who'),
+        sort: ({ who }) => who,
+        cell: ({ who }) => h('span', { class: 'with-avatar' }, avatar(who, { size: 24 }), who),
+      },
+      {
+        name: 'what',
+        label: t('col.what'),
+        sort: ({ what }) => what,
+        cell: ({ what }) => h('span', { class: `badge ${grade(what)}`, title: what }, tName('audit', what)),
+      },
+      {
+        name: 'subject',
+        label: t('col.subject'),
+        sort: ({ subject }) => subject ?? '',
+        cell: ({ subject }) => subject ?? '–',
+      },
       { name: 'detail', label: t('col.detail'), cell: ({ detail }) => detail ?? '' },
-      { name: 'address', label: t('col.address'), sort: ({ address }) => address ?? '', cell: ({ address, door }) => h('span', { class: 'mono' }, address ?? '', door ? h('span', { class: 'aside' }, ` ${tName('door', door)}`) : null) },
+      {
+        name: 'address',
+        label: t('col.address'),
+        sort: ({ address }) => address ?? '',
+        cell: ({ address, door }) =>
+          h(
+            'span',
+            { class: 'mono' },
+            address ?? '',
+            door ? h('span', { class: 'aside' }, ` ${tName('door', door)}`) : null,
+          ),
+      },
     ],
   });
 
   begin() {
     this.className = 'page';
     const search = searchField(t('audit.search'), (text) => this.#table.search(text));
-    this.replaceChildren(heading(t('nav.audit'), t('audit.text')), h('div', { class: 'content' }, h('div', { class: 'toolbar' }, search), this.#frame, h('div', { class: 'centre' }, this.#more)));
+    this.replaceChildren(
+      heading(t('nav.audit'), t('audit.text')),
+      h(
+        'div',
+        { class: 'content' },
+        h('div', { class: 'toolbar' }, search),
+        this.#frame,
+        h('div', { class: 'centre' }, this.#more),
+      ),
+    );
     this.listen(this.#more, 'click', () => void this.#look());
     const user = route.value[1];
     const input = search.querySelector('input');
@@ -57,7 +98,11 @@ class Audit extends Part {
       if (!this.#table.element.isConnected) fill(this.#frame, this.#table.element);
       this.#table.show(this.#all);
     } catch (error) {
-      if (this.#all.length === 0) fill(this.#frame, failed(error, () => void this.#look()));
+      if (this.#all.length === 0)
+        fill(
+          this.#frame,
+          failed(error, () => void this.#look()),
+        );
     }
   }
 }

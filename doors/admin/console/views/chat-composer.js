@@ -12,7 +12,10 @@ import { Room, rooms } from '../lib/rooms.js';
 
 /** Characters of one message; far below what a frame takes. */
 const TEXT_MAX = 20_000;
-const EMOJI = '😀 😄 😂 🥲 😊 😍 😎 🤔 😅 😢 😮 😴 👍 👎 👏 🙏 💪 👀 🙌 🤝 ❤️ 🔥 🎉 ✨ ✅ ❌ ⚠️ 🚀 🐎 🏮 🥟 🍜 ☕ 🍵 🌧️ ☀️'.split(' ');
+const EMOJI =
+  '😀 😄 😂 🥲 😊 😍 😎 🤔 😅 😢 😮 😴 👍 👎 👏 🙏 💪 👀 🙌 🤝 ❤️ 🔥 🎉 ✨ ✅ ❌ ⚠️ 🚀 🐎 🏮 🥟 🍜 ☕ 🍵 🌧️ ☀️'.split(
+    ' ',
+  );
 
 export class Composer extends Part {
   room = new Room('', '');
@@ -29,10 +32,34 @@ export class Composer extends Part {
     area.placeholder = t('composer.to', { room: room.name });
     area.setAttribute('aria-label', area.placeholder);
     area.value = room.draft;
-    const sendButton = h('button', { class: 'send', type: 'submit', title: t('composer.send'), 'aria-label': t('composer.send') }, icon('send'));
-    const emojiButton = h('button', { class: 'icon-button', type: 'button', title: t('composer.emoji'), 'aria-label': t('composer.emoji'), on: { click: () => this.#pickEmoji(emojiButton) } }, icon('smile'));
-    const form = h('form', { class: 'composer', on: { submit: (/** @type {Event} */ event) => (event.preventDefault(), this.#send()) } }, area, emojiButton, sendButton);
-    this.replaceChildren(me.value?.guest && !guestLogin() ? this.#askName() : '', form, h('p', { class: 'composer-hint aside' }, t('composer.hint')));
+    const sendButton = h(
+      'button',
+      { class: 'send', type: 'submit', title: t('composer.send'), 'aria-label': t('composer.send') },
+      icon('send'),
+    );
+    const emojiButton = h(
+      'button',
+      {
+        class: 'icon-button',
+        type: 'button',
+        title: t('composer.emoji'),
+        'aria-label': t('composer.emoji'),
+        on: { click: () => this.#pickEmoji(emojiButton) },
+      },
+      icon('smile'),
+    );
+    const form = h(
+      'form',
+      { class: 'composer', on: { submit: (/** @type {Event} */ event) => (event.preventDefault(), this.#send()) } },
+      area,
+      emojiButton,
+      sendButton,
+    );
+    this.replaceChildren(
+      me.value?.guest && !guestLogin() ? this.#askName() : '',
+      form,
+      h('p', { class: 'composer-hint aside' }, t('composer.hint')),
+    );
     const fit = () => {
       area.style.height = 'auto';
       area.style.height = `${Math.min(area.scrollHeight, 220)}px`;
@@ -96,7 +123,14 @@ export class Composer extends Part {
   }
 
   #askName() {
-    const input = h('input', { class: 'input', value: guestName.value, maxLength: 40, placeholder: t('guest.name'), 'aria-label': t('guest.name'), on: { input: () => (guestName.value = input.value.trim()) } });
+    const input = h('input', {
+      class: 'input',
+      value: guestName.value,
+      maxLength: 40,
+      placeholder: t('guest.name'),
+      'aria-label': t('guest.name'),
+      on: { input: () => (guestName.value = input.value.trim()) },
+    });
     return h('div', { class: 'guest-name' }, icon('user'), input);
   }
 }

@@ -21,7 +21,12 @@ class ChatList extends Part {
   begin() {
     const draw = atNextFrame(() => this.#draw());
     this.replaceChildren(
-      h('header', null, h('h2', null, t('nav.chat')), iconButton('plus', t('room.new'), () => newRoom())),
+      h(
+        'header',
+        null,
+        h('h2', null, t('nav.chat')),
+        iconButton('plus', t('room.new'), () => newRoom()),
+      ),
       h(
         'div',
         { class: 'finder' },
@@ -32,10 +37,12 @@ class ChatList extends Part {
       ),
       h('nav', { class: 'rooms-frame', 'aria-label': t('rooms.title') }, this.#list),
     );
-    for (const cell of [rooms, typing, outbox, route, chatState, me]) this.follow(/** @type {import('../lib/cell.js').Cell<any>} */ (cell), draw);
+    for (const cell of [rooms, typing, outbox, route, chatState, me])
+      this.follow(/** @type {import('../lib/cell.js').Cell<any>} */ (cell), draw);
     this.each(60_000, draw);
     this.listen(this.#list, 'keydown', (/** @type {KeyboardEvent} */ event) => {
-      const step = event.key === 'ArrowDown' ? 'nextElementSibling' : event.key === 'ArrowUp' ? 'previousElementSibling' : null;
+      const step =
+        event.key === 'ArrowDown' ? 'nextElementSibling' : event.key === 'ArrowUp' ? 'previousElementSibling' : null;
       const next = step && document.activeElement?.closest('li')?.[step]?.querySelector('a');
       if (!next) return;
       event.preventDefault();
@@ -54,7 +61,15 @@ class ChatList extends Part {
     reconcile(this.#list, list, {
       key: ({ name }) => name,
       form: (room) =>
-        JSON.stringify([room.name === open, room.unread, room.newest?.id, room.newest && when(room.newest.at), [...(typing.value.get(room.name)?.keys() ?? [])], room.draft.slice(0, 60), outbox.value.filter((item) => item.room === room.name).map(({ state }) => state)]),
+        JSON.stringify([
+          room.name === open,
+          room.unread,
+          room.newest?.id,
+          room.newest && when(room.newest.at),
+          [...(typing.value.get(room.name)?.keys() ?? [])],
+          room.draft.slice(0, 60),
+          outbox.value.filter((item) => item.room === room.name).map(({ state }) => state),
+        ]),
       make: (room) => entry(room, room.name === open),
     });
   }
@@ -73,20 +88,34 @@ function entry(room, open) {
   let last;
   if (typists.length) last = h('span', { class: 'last typing' }, t('chat.typing.short', { name: typists[0] ?? '' }));
   else if (failed) last = h('span', { class: 'last failed' }, t('chat.notsent'));
-  else if (room.draft && !open) last = h('span', { class: 'last' }, h('b', { class: 'draft' }, t('chat.draft')), ' ', room.draft.slice(0, 80));
-  else if (newest) last = h('span', { class: 'last' }, newest.kind === 'event' ? newest.text : `${isOwn(newest) ? t('chat.you') : newest.name}: ${newest.text.replace(/\s+/g, ' ').slice(0, 120)}`);
+  else if (room.draft && !open)
+    last = h('span', { class: 'last' }, h('b', { class: 'draft' }, t('chat.draft')), ' ', room.draft.slice(0, 80));
+  else if (newest)
+    last = h(
+      'span',
+      { class: 'last' },
+      newest.kind === 'event'
+        ? newest.text
+        : `${isOwn(newest) ? t('chat.you') : newest.name}: ${newest.text.replace(/\s+/g, ' ').slice(0, 120)}`,
+    );
   else last = h('span', { class: 'last' }, t('room.empty.short'));
   return h(
     'li',
     null,
     h(
       'a',
-      { class: unread ? 'room-link unread' : 'room-link', href: address('chat', room.name), 'aria-current': open ? 'page' : undefined },
+      {
+        class: unread ? 'room-link unread' : 'room-link',
+        href: address('chat', room.name),
+        'aria-current': open ? 'page' : undefined,
+      },
       h('span', { class: 'room-tile', 'aria-hidden': 'true', style: { '--hue': String(hue(room.name)) } }, '#'),
       h('b', { class: 'name' }, room.name),
       newest ? h('time', { class: 'time' }, when(newest.at)) : null,
       last,
-      unread ? h('span', { class: 'count', 'aria-label': t('chat.unread', { n: unread }) }, unread > 99 ? '99+' : unread) : null,
+      unread
+        ? h('span', { class: 'count', 'aria-label': t('chat.unread', { n: unread }) }, unread > 99 ? '99+' : unread)
+        : null,
     ),
   );
 }

@@ -61,7 +61,9 @@ export class People extends Part {
       found.sessions++;
       here.set(user, found);
     }
-    const away = new Set(this.room.messages.filter(({ guest, from }) => !guest && !here.has(from)).map(({ from }) => from));
+    const away = new Set(
+      this.room.messages.filter(({ guest, from }) => !guest && !here.has(from)).map(({ from }) => from),
+    );
     const names = [...here.keys()].sort(byName).slice(0, SHOWN_MAX);
     fill(
       this,
@@ -72,7 +74,10 @@ export class People extends Part {
         null,
         names.map((user) => {
           const { devices, doors, sessions } = here.get(user) ?? { devices: new Set(), doors: new Set(), sessions: 0 };
-          const how = user === 'anonymous' ? t('people.guests', { n: sessions }) : [...devices].join(', ') || [...doors].map((door) => tName('door', door)).join(', ');
+          const how =
+            user === 'anonymous'
+              ? t('people.guests', { n: sessions })
+              : [...devices].join(', ') || [...doors].map((door) => tName('door', door)).join(', ');
           return person(user === 'anonymous' ? t('chat.guests') : displayName(user), true, how);
         }),
       ),
@@ -85,7 +90,11 @@ export class People extends Part {
           .slice(0, SHOWN_MAX)
           .map((user) => {
             const known = people.value.get(user);
-            const since = known ? (known.online ? t('people.elsewhere') : t('people.seen', { ago: ago(known.since) })) : '';
+            const since = known
+              ? known.online
+                ? t('people.elsewhere')
+                : t('people.seen', { ago: ago(known.since) })
+              : '';
             return person(user, known?.online ?? false, since);
           }),
       ),
@@ -99,7 +108,18 @@ export class People extends Part {
  * @param {string} text
  */
 function person(user, on, text) {
-  return h('li', { class: on ? 'person' : 'person off' }, avatar(user, { size: 30, online: on }), h('span', null, h('b', null, user), text ? h('small', null, text) : null, h('span', { class: 'unseen' }, on ? t('people.online') : t('people.offline'))));
+  return h(
+    'li',
+    { class: on ? 'person' : 'person off' },
+    avatar(user, { size: 30, online: on }),
+    h(
+      'span',
+      null,
+      h('b', null, user),
+      text ? h('small', null, text) : null,
+      h('span', { class: 'unseen' }, on ? t('people.online') : t('people.offline')),
+    ),
+  );
 }
 
 customElements.define('y-people', People);

@@ -84,7 +84,11 @@ export class Timeline extends Part {
   }
 
   #toEnd(smooth = false) {
-    this.#scroll.scrollTo({ top: this.#scroll.scrollHeight, behavior: smooth && !calm.matches && this.#scroll.scrollHeight - this.#scroll.scrollTop < 4000 ? 'smooth' : 'instant' });
+    this.#scroll.scrollTo({
+      top: this.#scroll.scrollHeight,
+      behavior:
+        smooth && !calm.matches && this.#scroll.scrollHeight - this.#scroll.scrollTop < 4000 ? 'smooth' : 'instant',
+    });
     this.#atEnd = true;
   }
 
@@ -104,7 +108,8 @@ export class Timeline extends Part {
       await loadOlder(room);
       this.#draw();
     } catch (error) {
-      if (line.state.value.phase === 'online') warn(t('failed.load'), error instanceof Error ? error.message : undefined);
+      if (line.state.value.phase === 'online')
+        warn(t('failed.load'), error instanceof Error ? error.message : undefined);
       await new Promise((resolve) => setTimeout(resolve, 1500));
     } finally {
       this.#loading = false;
@@ -122,7 +127,8 @@ export class Timeline extends Part {
   }
 
   #sayBelow() {
-    const far = this.#scroll.scrollHeight - this.#scroll.scrollTop - this.#scroll.clientHeight > this.#scroll.clientHeight;
+    const far =
+      this.#scroll.scrollHeight - this.#scroll.scrollTop - this.#scroll.clientHeight > this.#scroll.clientHeight;
     this.#pill.hidden = this.#atEnd || (this.#below === 0 && !far);
     const text = this.#below > 0 ? t('chat.below', { n: this.#below }) : t('chat.toend');
     if (this.#pill.dataset['text'] !== text) {
@@ -135,8 +141,16 @@ export class Timeline extends Part {
   #sayTyping() {
     const names = [...(typing.value.get(this.room.name)?.keys() ?? [])];
     const text =
-      names.length === 0 ? '' : names.length === 1 ? t('chat.typing.one', { name: names[0] ?? '' }) : names.length === 2 ? t('chat.typing.two', { a: names[0] ?? '', b: names[1] ?? '' }) : t('chat.typing.many');
-    this.#typists.replaceChildren(...(text ? [h('span', { class: 'dots', 'aria-hidden': 'true' }, h('i'), h('i'), h('i')), text] : []));
+      names.length === 0
+        ? ''
+        : names.length === 1
+          ? t('chat.typing.one', { name: names[0] ?? '' })
+          : names.length === 2
+            ? t('chat.typing.two', { a: names[0] ?? '', b: names[1] ?? '' })
+            : t('chat.typing.many');
+    this.#typists.replaceChildren(
+      ...(text ? [h('span', { class: 'dots', 'aria-hidden': 'true' }, h('i'), h('i'), h('i')), text] : []),
+    );
   }
 
   #draw() {
@@ -150,7 +164,13 @@ export class Timeline extends Part {
     if (anchor?.isConnected) scroll.scrollTop += anchor.getBoundingClientRect().top - before;
     else if (this.#atEnd) this.#toEnd();
     const last = room.messages.at(-1);
-    if (room.messages.length > this.#seenCount && last && last.at > Date.now() - 60_000 && !this.#atEnd && !this.#loading) {
+    if (
+      room.messages.length > this.#seenCount &&
+      last &&
+      last.at > Date.now() - 60_000 &&
+      !this.#atEnd &&
+      !this.#loading
+    ) {
       if (isOwn(last)) this.#toEnd();
       else this.#below += Math.min(room.messages.length - this.#seenCount, room.unread || 1);
     }
@@ -188,7 +208,8 @@ export class Timeline extends Part {
         divided = true;
         before = null;
       }
-      const first = !before || before.kind === 'event' || author(before) !== author(message) || message.at - before.at > GROUP_MS;
+      const first =
+        !before || before.kind === 'event' || author(before) !== author(message) || message.at - before.at > GROUP_MS;
       rows.push({ kind: 'message', message, first, own, seen: message === lastOwn ? this.#seen(message) : '' });
       before = message;
     }
@@ -236,14 +257,42 @@ function makeRow(row, room) {
   if (row.kind === 'start') return startRow(room);
   if (row.kind === 'waiting') return waitingRow(row.item, row.first);
   const { message, first, own, seen } = row;
-  if (message.kind === 'event') return h('li', { class: 'event' }, h('span', null, message.text || t('chat.event.empty')), ' ', h('time', null, clock(message.at)));
+  if (message.kind === 'event')
+    return h(
+      'li',
+      { class: 'event' },
+      h('span', null, message.text || t('chat.event.empty')),
+      ' ',
+      h('time', null, clock(message.at)),
+    );
   return h(
     'li',
     { class: `message${first ? ' first' : ''}${own ? ' own' : ''}` },
     first && !own ? avatar(message.name, { size: 34 }) : null,
-    first && !own ? h('div', { class: 'byline' }, h('b', null, message.name), message.guest ? h('span', { class: 'badge' }, t('chat.guest')) : null) : null,
-    h('div', { class: bubbleClass(message), title: moment(message.at) }, content(message), h('span', { class: 'meta' }, h('time', { class: 'stamp', dateTime: new Date(message.at).toISOString() }, clock(message.at)), own ? tick(seen) : null)),
-    h('div', { class: 'message-tools' }, iconButton('copy', t('copy'), () => void copy(message.text))),
+    first && !own
+      ? h(
+          'div',
+          { class: 'byline' },
+          h('b', null, message.name),
+          message.guest ? h('span', { class: 'badge' }, t('chat.guest')) : null,
+        )
+      : null,
+    h(
+      'div',
+      { class: bubbleClass(message), title: moment(message.at) },
+      content(message),
+      h(
+        'span',
+        { class: 'meta' },
+        h('time', { class: 'stamp', dateTime: new Date(message.at).toISOString() }, clock(message.at)),
+        own ? tick(seen) : null,
+      ),
+    ),
+    h(
+      'div',
+      { class: 'message-tools' },
+      iconButton('copy', t('copy'), () => void copy(message.text)),
+    ),
     seen.startsWith('seen') ? seenBy(seen.slice(5).split('\n')) : null,
   );
 }
@@ -264,12 +313,25 @@ function content(message) {
 function tick(seen) {
   if (seen === '') return null;
   const read = seen.startsWith('seen');
-  return h('span', { class: read ? 'tick seen' : 'tick', title: read ? t('chat.seen') : t('chat.sent'), role: 'img', 'aria-label': read ? t('chat.seen') : t('chat.sent') }, icon(read ? 'seen' : 'check'));
+  return h(
+    'span',
+    {
+      class: read ? 'tick seen' : 'tick',
+      title: read ? t('chat.seen') : t('chat.sent'),
+      role: 'img',
+      'aria-label': read ? t('chat.seen') : t('chat.sent'),
+    },
+    icon(read ? 'seen' : 'check'),
+  );
 }
 
 /** @param {string[]} names */
 function seenBy(names) {
-  return h('div', { class: 'seen-by', title: names.join(', ') }, t('chat.seenby', { names: names.slice(0, 3).join(', ') + (names.length > 3 ? ` +${names.length - 3}` : '') }));
+  return h(
+    'div',
+    { class: 'seen-by', title: names.join(', ') },
+    t('chat.seenby', { names: names.slice(0, 3).join(', ') + (names.length > 3 ? ` +${names.length - 3}` : '') }),
+  );
 }
 
 /**
@@ -290,7 +352,11 @@ function waitingRow(item, first) {
         'span',
         { class: 'meta' },
         h('time', { class: 'stamp' }, clock(item.at)),
-        h('span', { class: 'tick', role: 'img', 'aria-label': failed ? t('chat.notsent') : t('chat.sending') }, icon(failed ? 'alert' : 'clock')),
+        h(
+          'span',
+          { class: 'tick', role: 'img', 'aria-label': failed ? t('chat.notsent') : t('chat.sending') },
+          icon(failed ? 'alert' : 'clock'),
+        ),
       ),
     ),
     failed
@@ -298,8 +364,17 @@ function waitingRow(item, first) {
           'div',
           { class: 'trouble', role: 'alert' },
           `${t('chat.notsent')} ${item.reason ?? ''} `,
-          h('button', { class: 'button small', type: 'button', on: { click: () => retry(item.cid) } }, icon('refresh'), t('retry')),
-          h('button', { class: 'button small quiet', type: 'button', on: { click: () => dropWaiting(item.cid) } }, t('discard')),
+          h(
+            'button',
+            { class: 'button small', type: 'button', on: { click: () => retry(item.cid) } },
+            icon('refresh'),
+            t('retry'),
+          ),
+          h(
+            'button',
+            { class: 'button small quiet', type: 'button', on: { click: () => dropWaiting(item.cid) } },
+            t('discard'),
+          ),
         )
       : offline
         ? h('div', { class: 'trouble wait' }, t('chat.queued'))
@@ -309,7 +384,13 @@ function waitingRow(item, first) {
 
 /** @param {Room} room */
 function startRow(room) {
-  if (room.messages.length >= MESSAGES_MAX) return h('li', { class: 'start' }, h('p', null, t('chat.far')), h('a', { href: address('topics', room.topic, 'history') }, t('room.explore')));
+  if (room.messages.length >= MESSAGES_MAX)
+    return h(
+      'li',
+      { class: 'start' },
+      h('p', null, t('chat.far')),
+      h('a', { href: address('topics', room.topic, 'history') }, t('room.explore')),
+    );
   return h(
     'li',
     { class: 'start' },

@@ -63,7 +63,12 @@ class Chat extends Part {
       this.#leave();
       fill(
         this.#room,
-        empty('hash', t('room.none', { name }), t('room.none.text'), h('button', { class: 'button main', type: 'button', on: { click: () => newRoom(name) } }, t('room.create'))),
+        empty(
+          'hash',
+          t('room.none', { name }),
+          t('room.none.text'),
+          h('button', { class: 'button main', type: 'button', on: { click: () => newRoom(name) } }, t('room.create')),
+        ),
       );
       return;
     }
@@ -81,7 +86,12 @@ class Chat extends Part {
       try {
         await load(room);
       } catch (error) {
-        if (this.#open === room) fill(this.#room, heading(room), failed(error, () => void this.#show(room)));
+        if (this.#open === room)
+          fill(
+            this.#room,
+            heading(room),
+            failed(error, () => void this.#show(room)),
+          );
         return;
       }
     }
@@ -111,16 +121,25 @@ function heading(room) {
   const more = iconButton('more', t('more'), () =>
     openMenu(more, [
       { label: t('room.purpose'), icon: 'settings', run: () => changePurpose(room) },
-      ...(me.value?.admin ? [{ label: t('room.explore'), icon: /** @type {const} */ ('topics'), run: () => go('topics', room.topic) }] : []),
+      ...(me.value?.admin
+        ? [{ label: t('room.explore'), icon: /** @type {const} */ ('topics'), run: () => go('topics', room.topic) }]
+        : []),
     ]),
   );
-  const people = iconButton('accounts', t('people.title'), () => document.querySelector('y-people')?.classList.toggle('shown'));
+  const people = iconButton('accounts', t('people.title'), () =>
+    document.querySelector('y-people')?.classList.toggle('shown'),
+  );
   people.classList.add('people-button');
   return h(
     'header',
     null,
     h('a', { class: 'icon-button back', href: address('chat'), 'aria-label': t('back') }, icon('back')),
-    h('div', { class: 'lead' }, h('h1', null, h('span', { class: 'hash', 'aria-hidden': 'true' }, '#'), room.name), purpose),
+    h(
+      'div',
+      { class: 'lead' },
+      h('h1', null, h('span', { class: 'hash', 'aria-hidden': 'true' }, '#'), room.name),
+      purpose,
+    ),
     bell,
     people,
     more,
@@ -147,7 +166,14 @@ function changePurpose(room) {
  * @param {string} [wanted]
  */
 export function newRoom(wanted = '') {
-  const name = h('input', { class: 'input', required: true, maxLength: 60, value: wanted, autocomplete: 'off', placeholder: t('room.name.example') });
+  const name = h('input', {
+    class: 'input',
+    required: true,
+    maxLength: 60,
+    value: wanted,
+    autocomplete: 'off',
+    placeholder: t('room.name.example'),
+  });
   const purpose = h('input', { class: 'input', maxLength: 200, autocomplete: 'off' });
   ask({
     title: t('room.new'),

@@ -16,7 +16,13 @@ class Help extends Part {
     const socket = origin.replace(/^http/, 'ws');
     const apple = /Mac|iPhone|iPad/.test(navigator.platform);
     const clock = h('p', { class: 'aside' });
-    this.follow(line.clock, (sample) => (clock.textContent = sample ? t('help.clock', { offset: took(Math.abs(sample.offset)), trip: took(sample.roundTrip) }) : ''));
+    this.follow(
+      line.clock,
+      (sample) =>
+        (clock.textContent = sample
+          ? t('help.clock', { offset: took(Math.abs(sample.offset)), trip: took(sample.roundTrip) })
+          : ''),
+    );
     this.replaceChildren(
       heading(t('nav.help'), t('help.text')),
       h(
@@ -36,7 +42,9 @@ class Help extends Part {
         example('nc', t('help.nc'), [
           `nc ${hostname} 8888\n{"type":"hello","token":"$TOKEN"}\n{"type":"subscribe","id":1,"sub":1,"filter":"rooms/lobby","last":5}\n{"type":"publish","id":2,"topic":"rooms/lobby","text":"hello from nc"}`,
         ]),
-        example('wscat', t('help.wscat'), [`npx wscat -c ${socket}/v1/socket -s yizhan.v1.json\n> {"type":"hello","token":"$TOKEN"}\n> {"type":"subscribe","id":1,"sub":1,"filter":"rooms/#"}`]),
+        example('wscat', t('help.wscat'), [
+          `npx wscat -c ${socket}/v1/socket -s yizhan.v1.json\n> {"type":"hello","token":"$TOKEN"}\n> {"type":"subscribe","id":1,"sub":1,"filter":"rooms/#"}`,
+        ]),
         example('JavaScript', t('help.sdk'), [
           `import { connect } from '${origin}/sdk/yizhan.js';\n\nconst client = connect('${origin}', { token });\nawait client.publish('rooms/lobby', 'hello');\nfor await (const record of client.subscribe('rooms/#')) {\n  console.log(record.topic, record.from, record.text);\n}`,
         ]),
@@ -57,7 +65,9 @@ class Help extends Part {
             ].map(([key = '', text = '']) => [h('dt', null, h('kbd', null, key)), h('dd', null, text)]),
           ),
         ),
-        me.value?.guest ? null : h('p', { class: 'notes' }, t('help.token'), ' ', h('a', { href: address('account') }, t('account.tokens'))),
+        me.value?.guest
+          ? null
+          : h('p', { class: 'notes' }, t('help.token'), ' ', h('a', { href: address('account') }, t('account.tokens'))),
       ),
     );
   }
@@ -69,7 +79,12 @@ class Help extends Part {
  * @param {string[]} examples
  */
 function example(name, text, examples) {
-  return h('section', { class: 'card' }, h('header', null, h('h2', null, name), h('span', { class: 'aside' }, text)), h('div', { class: 'body stack' }, examples.map(code)));
+  return h(
+    'section',
+    { class: 'card' },
+    h('header', null, h('h2', null, name), h('span', { class: 'aside' }, text)),
+    h('div', { class: 'body stack' }, examples.map(code)),
+  );
 }
 
 customElements.define('y-help', Help);

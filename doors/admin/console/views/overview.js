@@ -24,26 +24,74 @@ const recent = (/** @type {string} */ name) => {
   }
   return NaN;
 };
-const shown = (/** @type {number} */ value, /** @type {(value: number) => string} */ format) => (Number.isNaN(value) ? '–' : format(value));
+const shown = (/** @type {number} */ value, /** @type {(value: number) => string} */ format) =>
+  Number.isNaN(value) ? '–' : format(value);
 
 const perSecond = (/** @type {number} */ value) => `${short(value)}/s`;
 
 /** @type {Tile[]} */
 const tiles = [
-  { gauge: 'conn.total', colour: 1, label: () => t('tile.connections'), value: () => shown(last('conn.total'), whole), more: () => t('tile.sessions', { n: shown(last('sessions'), whole) }) },
-  { gauge: 'rate.in', colour: 6, label: () => t('tile.in'), value: () => shown(last('rate.in'), perSecond), more: () => shown(last('bytes.in'), (n) => `${bytes(n)}/s`) },
-  { gauge: 'rate.out', colour: 3, label: () => t('tile.out'), value: () => shown(last('rate.out'), perSecond), more: () => shown(last('bytes.out'), (n) => `${bytes(n)}/s`) },
-  { gauge: 'p99', colour: 2, label: () => t('tile.latency'), value: () => shown(recent('p99'), took), more: () => t('tile.p50', { p50: shown(recent('p50'), took) }) },
-  { gauge: 'memory', colour: 5, label: () => t('tile.memory'), value: () => shown(last('memory'), bytes), more: () => perConnection() },
-  { gauge: 'cpu', colour: 4, label: () => t('tile.cpu'), value: () => shown(last('cpu'), percent), more: () => t('tile.core') },
+  {
+    gauge: 'conn.total',
+    colour: 1,
+    label: () => t('tile.connections'),
+    value: () => shown(last('conn.total'), whole),
+    more: () => t('tile.sessions', { n: shown(last('sessions'), whole) }),
+  },
+  {
+    gauge: 'rate.in',
+    colour: 6,
+    label: () => t('tile.in'),
+    value: () => shown(last('rate.in'), perSecond),
+    more: () => shown(last('bytes.in'), (n) => `${bytes(n)}/s`),
+  },
+  {
+    gauge: 'rate.out',
+    colour: 3,
+    label: () => t('tile.out'),
+    value: () => shown(last('rate.out'), perSecond),
+    more: () => shown(last('bytes.out'), (n) => `${bytes(n)}/s`),
+  },
+  {
+    gauge: 'p99',
+    colour: 2,
+    label: () => t('tile.latency'),
+    value: () => shown(recent('p99'), took),
+    more: () => t('tile.p50', { p50: shown(recent('p50'), took) }),
+  },
+  {
+    gauge: 'memory',
+    colour: 5,
+    label: () => t('tile.memory'),
+    value: () => shown(last('memory'), bytes),
+    more: () => perConnection(),
+  },
+  {
+    gauge: 'cpu',
+    colour: 4,
+    label: () => t('tile.cpu'),
+    value: () => shown(last('cpu'), percent),
+    more: () => t('tile.core'),
+  },
   {
     gauge: 'store.bytes',
     colour: 7,
     label: () => t('tile.store'),
     value: () => shown(last('store.bytes'), bytes),
-    more: () => (Number.isNaN(last('store.free')) ? t('tile.records', { n: shown(last('store.records'), short) }) : t('tile.free', { n: shown(last('store.records'), short), free: bytes(last('store.free')) })),
+    more: () =>
+      Number.isNaN(last('store.free'))
+        ? t('tile.records', { n: shown(last('store.records'), short) })
+        : t('tile.free', { n: shown(last('store.records'), short), free: bytes(last('store.free')) }),
   },
-  { gauge: 'missed', colour: 4, label: () => t('tile.missed'), value: () => whole(figures.value?.missed ?? 0), more: () => t('tile.dropped', { n: whole(figures.value?.dropped ?? 0), refused: whole(figures.value?.refused ?? 0) }), bad: () => last('missed') > 0 },
+  {
+    gauge: 'missed',
+    colour: 4,
+    label: () => t('tile.missed'),
+    value: () => whole(figures.value?.missed ?? 0),
+    more: () =>
+      t('tile.dropped', { n: whole(figures.value?.dropped ?? 0), refused: whole(figures.value?.refused ?? 0) }),
+    bad: () => last('missed') > 0,
+  },
 ];
 
 function perConnection() {
@@ -59,7 +107,11 @@ class Overview extends Part {
     const doors = h('div', { class: 'body' });
     const events = h('ul', { class: 'events' }, h('li', null, bones(4)));
     this.className = 'page';
-    const head = heading(t('nav.overview'), null, h('a', { class: 'button', href: address('charts') }, icon('charts'), t('overview.charts')));
+    const head = heading(
+      t('nav.overview'),
+      null,
+      h('a', { class: 'button', href: address('charts') }, icon('charts'), t('overview.charts')),
+    );
     head.querySelector('.lead')?.append(this.#about);
     this.replaceChildren(
       head,
@@ -71,7 +123,17 @@ class Overview extends Part {
           'div',
           { class: 'columns' },
           h('section', { class: 'card' }, h('header', null, h('h2', null, t('overview.doors'))), doors),
-          h('section', { class: 'card' }, h('header', null, h('h2', null, t('overview.audit')), h('a', { class: 'more', href: address('audit') }, t('overview.all'))), events),
+          h(
+            'section',
+            { class: 'card' },
+            h(
+              'header',
+              null,
+              h('h2', null, t('overview.audit')),
+              h('a', { class: 'more', href: address('audit') }, t('overview.all')),
+            ),
+            events,
+          ),
         ),
       ),
     );
@@ -87,11 +149,19 @@ class Overview extends Part {
 
   /** @param {HTMLElement} events */
   async #look(events) {
-    const [overview, audit] = await Promise.all([admin.overview().catch(() => null), admin.audit({ limit: 7 }).catch(() => null)]);
+    const [overview, audit] = await Promise.all([
+      admin.overview().catch(() => null),
+      admin.audit({ limit: 7 }).catch(() => null),
+    ]);
     if (overview) {
       fill(
         this.#about,
-        h('span', { class: overview.draining ? 'badge wait' : 'badge good' }, h('span', { class: overview.draining ? 'dot wait' : 'dot on' }), overview.draining ? t('overview.draining') : t('overview.running')),
+        h(
+          'span',
+          { class: overview.draining ? 'badge wait' : 'badge good' },
+          h('span', { class: overview.draining ? 'dot wait' : 'dot on' }),
+          overview.draining ? t('overview.draining') : t('overview.running'),
+        ),
         ` ${t('overview.about', { version: overview.version, uptime: span(overview.uptime) })}`,
       );
     }
@@ -105,7 +175,14 @@ class Overview extends Part {
           'li',
           null,
           avatar(entry.who, { size: 28 }),
-          h('span', { class: 'what' }, h('b', null, entry.who), ' ', tName('audit', entry.what), entry.subject ? h('b', null, ` ${entry.subject}`) : null),
+          h(
+            'span',
+            { class: 'what' },
+            h('b', null, entry.who),
+            ' ',
+            tName('audit', entry.what),
+            entry.subject ? h('b', null, ` ${entry.subject}`) : null,
+          ),
           h('time', { title: clock(entry.at) }, ago(entry.at)),
         ),
     });
@@ -118,7 +195,14 @@ function makeTile(tile) {
   const spark = /** @type {import('../components/spark.js').Spark} */ (document.createElement('y-spark'));
   spark.gauge = tile.gauge;
   spark.colour = tile.colour;
-  return h('a', { class: 'tile card', href: address('charts') }, h('span', { class: 'label' }, tile.label()), h('b', { class: 'value number' }, '–'), h('span', { class: 'more' }), spark);
+  return h(
+    'a',
+    { class: 'tile card', href: address('charts') },
+    h('span', { class: 'label' }, tile.label()),
+    h('b', { class: 'value number' }, '–'),
+    h('span', { class: 'more' }),
+    spark,
+  );
 }
 
 /**
@@ -155,12 +239,20 @@ function drawDoors(body, now) {
           'li',
           null,
           h('span', null, doorName(door)),
-          h('span', { class: 'track' }, h('i', { class: `fill series-${doorColour(door)}`, style: { width: `${(count / most) * 100}%` } })),
+          h(
+            'span',
+            { class: 'track' },
+            h('i', { class: `fill series-${doorColour(door)}`, style: { width: `${(count / most) * 100}%` } }),
+          ),
           h('b', { class: 'number' }, whole(count)),
         ),
       ),
     ),
-    h('p', { class: 'aside totals' }, t('overview.totals', { subscriptions: whole(now.subscriptions), topics: whole(now.topics) })),
+    h(
+      'p',
+      { class: 'aside totals' },
+      t('overview.totals', { subscriptions: whole(now.subscriptions), topics: whole(now.topics) }),
+    ),
   );
 }
 

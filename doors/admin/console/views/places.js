@@ -34,14 +34,37 @@ export function places() {
       items: [
         { view: 'topics', element: 'y-topics', icon: 'topics', text: t('nav.topics') },
         ...only([{ view: 'sessions', element: 'y-sessions', icon: 'sessions', text: t('nav.sessions') }], !who?.guest),
-        ...only([{ view: 'charts', element: 'y-charts', icon: 'charts', text: t('nav.charts') }, { view: 'spaces', element: 'y-spaces', icon: 'spaces', text: t('nav.spaces') }], admin),
+        ...only(
+          [
+            { view: 'charts', element: 'y-charts', icon: 'charts', text: t('nav.charts') },
+            { view: 'spaces', element: 'y-spaces', icon: 'spaces', text: t('nav.spaces') },
+          ],
+          admin,
+        ),
       ],
     },
     {
       heading: t('nav.people'),
       items: [
-        ...only([{ view: 'accounts', element: 'y-accounts', icon: 'accounts', text: t('nav.accounts') }, { view: 'audit', element: 'y-audit', icon: 'audit', text: t('nav.audit') }], admin),
-        ...only([{ view: 'account', element: 'y-account', icon: 'key', text: t('nav.account'), short: t('nav.account.short') }], !who?.guest),
+        ...only(
+          [
+            { view: 'accounts', element: 'y-accounts', icon: 'accounts', text: t('nav.accounts') },
+            { view: 'audit', element: 'y-audit', icon: 'audit', text: t('nav.audit') },
+          ],
+          admin,
+        ),
+        ...only(
+          [
+            {
+              view: 'account',
+              element: 'y-account',
+              icon: 'key',
+              text: t('nav.account'),
+              short: t('nav.account.short'),
+            },
+          ],
+          !who?.guest,
+        ),
         { view: 'help', element: 'y-help', icon: 'help', text: t('nav.help') },
       ],
     },

@@ -29,7 +29,8 @@ class Sessions extends Part {
     label: t('nav.sessions'),
     key: (/** @type {Session} */ { id }) => id,
     form: (session) => JSON.stringify([session, Math.floor(Date.now() / 60_000)]),
-    words: ({ id, user, device, connection }) => `${id} ${user} ${device ?? ''} ${connection?.address ?? ''} ${connection?.door ?? ''}`,
+    words: ({ id, user, device, connection }) =>
+      `${id} ${user} ${device ?? ''} ${connection?.address ?? ''} ${connection?.door ?? ''}`,
     sort: ['opened', -1],
     open: (session) => void showSession(session),
     none: () => empty('sessions', t('sessions.none'), t('sessions.none.text')),
@@ -38,21 +39,72 @@ class Sessions extends Part {
         name: 'user',
         label: t('col.user'),
         sort: ({ user }) => user,
-        cell: ({ user, device, connection }) => h('span', { class: 'with-avatar' }, avatar(user, { size: 28, online: connection !== null }), h('span', { class: 'two' }, h('b', null, user), h('small', null, device ?? t('sessions.nodevice')))),
+        cell: ({ user, device, connection }) =>
+          h(
+            'span',
+            { class: 'with-avatar' },
+            avatar(user, { size: 28, online: connection !== null }),
+            h('span', { class: 'two' }, h('b', null, user), h('small', null, device ?? t('sessions.nodevice'))),
+          ),
       },
-      { name: 'door', label: t('col.door'), sort: ({ connection }) => connection?.door ?? '~', cell: ({ connection }) => (connection ? h('span', { class: 'badge accent' }, tName('door', connection.door)) : h('span', { class: 'badge' }, t('sessions.asleep'))) },
+      {
+        name: 'door',
+        label: t('col.door'),
+        sort: ({ connection }) => connection?.door ?? '~',
+        cell: ({ connection }) =>
+          connection
+            ? h('span', { class: 'badge accent' }, tName('door', connection.door))
+            : h('span', { class: 'badge' }, t('sessions.asleep')),
+      },
       {
         name: 'address',
         label: t('col.address'),
         sort: ({ connection }) => connection?.address ?? '~',
-        cell: ({ connection }) => (connection ? h('span', { class: 'mono with-icon' }, connection.address, connection.secure ? icon('lock') : null) : '–'),
+        cell: ({ connection }) =>
+          connection
+            ? h('span', { class: 'mono with-icon' }, connection.address, connection.secure ? icon('lock') : null)
+            : '–',
       },
-      { name: 'opened', label: t('col.opened'), sort: ({ opened_at }) => opened_at, cell: ({ opened_at }) => h('span', { title: moment(opened_at) }, ago(opened_at)) },
-      { name: 'subscriptions', label: t('col.subscriptions'), right: true, sort: ({ subscriptions }) => subscriptions, cell: ({ subscriptions }) => whole(subscriptions) },
-      { name: 'delivered', label: t('col.delivered'), right: true, sort: ({ delivered }) => delivered, cell: ({ delivered }) => whole(delivered) },
-      { name: 'waiting', label: t('col.waiting'), right: true, sort: ({ waiting }) => waiting, cell: ({ waiting }) => (waiting ? h('span', { class: 'badge wait' }, whole(waiting)) : '0') },
-      { name: 'missed', label: t('col.missed'), right: true, sort: ({ missed }) => missed, cell: ({ missed }) => (missed ? h('span', { class: 'badge bad' }, whole(missed)) : '0') },
-      { name: 'tools', label: t('col.tools'), tools: true, cell: (session) => iconButton('unplug', t('sessions.kick'), () => void this.#kick(session)) },
+      {
+        name: 'opened',
+        label: t('col.opened'),
+        sort: ({ opened_at }) => opened_at,
+        cell: ({ opened_at }) => h('span', { title: moment(opened_at) }, ago(opened_at)),
+      },
+      {
+        name: 'subscriptions',
+        label: t('col.subscriptions'),
+        right: true,
+        sort: ({ subscriptions }) => subscriptions,
+        cell: ({ subscriptions }) => whole(subscriptions),
+      },
+      {
+        name: 'delivered',
+        label: t('col.delivered'),
+        right: true,
+        sort: ({ delivered }) => delivered,
+        cell: ({ delivered }) => whole(delivered),
+      },
+      {
+        name: 'waiting',
+        label: t('col.waiting'),
+        right: true,
+        sort: ({ waiting }) => waiting,
+        cell: ({ waiting }) => (waiting ? h('span', { class: 'badge wait' }, whole(waiting)) : '0'),
+      },
+      {
+        name: 'missed',
+        label: t('col.missed'),
+        right: true,
+        sort: ({ missed }) => missed,
+        cell: ({ missed }) => (missed ? h('span', { class: 'badge bad' }, whole(missed)) : '0'),
+      },
+      {
+        name: 'tools',
+        label: t('col.tools'),
+        tools: true,
+        cell: (session) => iconButton('unplug', t('sessions.kick'), () => void this.#kick(session)),
+      },
     ],
   });
 
@@ -76,7 +128,17 @@ class Sessions extends Part {
           },
         ),
       ),
-      h('div', { class: 'content' }, h('div', { class: 'toolbar' }, searchField(t('sessions.search'), (text) => this.#table.search(text)), this.#note), this.#frame),
+      h(
+        'div',
+        { class: 'content' },
+        h(
+          'div',
+          { class: 'toolbar' },
+          searchField(t('sessions.search'), (text) => this.#table.search(text)),
+          this.#note,
+        ),
+        this.#frame,
+      ),
     );
     const look = () => {
       if (!document.hidden && !document.querySelector('dialog[open]')) void this.#look();
@@ -92,21 +154,34 @@ class Sessions extends Part {
       if (!this.#loaded) fill(this.#frame, this.#table.element);
       this.#loaded = true;
       const live = items.filter(({ connection }) => connection).length;
-      this.#note.textContent = t('sessions.count', { live: whole(live), asleep: whole(items.length - live) }) + (more ? ` ${t('list.cut', { n: whole(SESSIONS_MAX) })}` : '');
+      this.#note.textContent =
+        t('sessions.count', { live: whole(live), asleep: whole(items.length - live) }) +
+        (more ? ` ${t('list.cut', { n: whole(SESSIONS_MAX) })}` : '');
       this.#draw();
     } catch (error) {
-      if (!this.#loaded) fill(this.#frame, failed(error, () => void this.#look()));
+      if (!this.#loaded)
+        fill(
+          this.#frame,
+          failed(error, () => void this.#look()),
+        );
     }
   }
 
   #draw() {
-    this.#table.show(this.#all.filter(({ connection }) => this.#only === 'all' || (connection !== null) === (this.#only === 'live')));
+    this.#table.show(
+      this.#all.filter(({ connection }) => this.#only === 'all' || (connection !== null) === (this.#only === 'live')),
+    );
   }
 
   /** @param {Session} session */
   async #kick(session) {
     const own = session.id === line.session.value;
-    const yes = await confirm({ title: t('sessions.kick.title', { user: session.user }), text: own ? t('sessions.kick.own') : t('sessions.kick.text'), yes: t('sessions.kick'), danger: true });
+    const yes = await confirm({
+      title: t('sessions.kick.title', { user: session.user }),
+      text: own ? t('sessions.kick.own') : t('sessions.kick.text'),
+      yes: t('sessions.kick'),
+      danger: true,
+    });
     if (!yes) return;
     try {
       await admin.endSession(session.id);
@@ -126,7 +201,12 @@ async function showSession(session) {
     [t('col.device'), session.device ?? '–'],
     [t('col.opened'), moment(session.opened_at)],
     [t('col.connected'), session.connection ? moment(session.connection.since) : t('sessions.asleep')],
-    [t('col.address'), session.connection ? `${session.connection.address} · ${tName('door', session.connection.door)}${session.connection.secure ? ' · TLS' : ''}` : '–'],
+    [
+      t('col.address'),
+      session.connection
+        ? `${session.connection.address} · ${tName('door', session.connection.door)}${session.connection.secure ? ' · TLS' : ''}`
+        : '–',
+    ],
   ]);
   const dialog = show(
     session.user,
@@ -134,8 +214,17 @@ async function showSession(session) {
       h(
         'form',
         { method: 'dialog' },
-        h('div', { class: 'with-avatar' }, avatar(session.user, { size: 40, online: session.connection !== null }), h('h2', null, session.user)),
-        h('dl', { class: 'facts' }, rows.map(([name, value]) => [h('dt', null, name), h('dd', null, value)])),
+        h(
+          'div',
+          { class: 'with-avatar' },
+          avatar(session.user, { size: 40, online: session.connection !== null }),
+          h('h2', null, session.user),
+        ),
+        h(
+          'dl',
+          { class: 'facts' },
+          rows.map(([name, value]) => [h('dt', null, name), h('dd', null, value)]),
+        ),
         h('h3', null, t('sessions.hears')),
         list,
         h('div', { class: 'actions' }, h('button', { class: 'button', autofocus: true }, t('close'))),
@@ -157,7 +246,15 @@ async function showSession(session) {
         : h(
             'ul',
             { class: 'lines scroll' },
-            items.map(({ filter, delivered, behind }) => h('li', null, h('code', null, filter), behind ? h('span', { class: 'badge wait' }, t('sessions.behind')) : null, h('span', { class: 'aside number' }, t('sessions.delivered', { n: whole(delivered) })))),
+            items.map(({ filter, delivered, behind }) =>
+              h(
+                'li',
+                null,
+                h('code', null, filter),
+                behind ? h('span', { class: 'badge wait' }, t('sessions.behind')) : null,
+                h('span', { class: 'aside number' }, t('sessions.delivered', { n: whole(delivered) })),
+              ),
+            ),
           ),
     );
   } catch (error) {

@@ -23,7 +23,15 @@ class Shell extends Part {
   #shown = '';
 
   begin() {
-    const skip = h('a', { class: 'skip', href: '#stage', on: { click: (/** @type {Event} */ event) => (event.preventDefault(), this.#stage.focus()) } }, t('skip'));
+    const skip = h(
+      'a',
+      {
+        class: 'skip',
+        href: '#stage',
+        on: { click: (/** @type {Event} */ event) => (event.preventDefault(), this.#stage.focus()) },
+      },
+      t('skip'),
+    );
     const badge = h('span', { class: 'count', hidden: true });
     const tabBadge = h('span', { class: 'count', hidden: true });
     this.replaceChildren(skip, this.#side(badge), this.#banner, this.#stage, this.#tabs(tabBadge));
@@ -52,31 +60,25 @@ class Shell extends Part {
     const groups = places().map(({ heading, items }) => [
       heading ? h('h2', null, heading) : null,
       items.map((place) =>
-        h('a', { class: 'place', href: address(place.view), title: place.text, data: { view: place.view } }, icon(place.icon), h('span', null, place.text), place.view === 'chat' ? badge : null),
+        h(
+          'a',
+          { class: 'place', href: address(place.view), title: place.text, data: { view: place.view } },
+          icon(place.icon),
+          h('span', null, place.text),
+          place.view === 'chat' ? badge : null,
+        ),
       ),
     ]);
-    const who = me.value;
-    const state = h('small');
-    this.follow(line.state, ({ phase }) => {
-      state.textContent = phase === 'online' ? t('state.online') : phase === 'refused' ? t('state.refused') : t('state.connecting');
-    });
-    const name = displayName(who?.user ?? '');
-    const face = avatar(name, { size: 32, online: true });
-    this.follow(line.state, ({ phase }) => {
-      const dot = face.querySelector('.dot');
-      if (dot) dot.className = phase === 'online' ? 'dot on' : phase === 'refused' ? 'dot bad' : 'dot wait';
-    });
-    const meButton = h(
-      'button',
-      { class: 'me-button', type: 'button', 'aria-haspopup': 'menu', 'aria-label': t('me.menu'), on: { click: () => openMenu(meButton, [...(who?.guest ? [] : [{ label: t('account.title'), icon: /** @type {const} */ ('user'), run: () => go('account') }]), ...meMenu()]) } },
-      face,
-      h('span', { class: 'who' }, h('b', null, name), state),
-    );
     const apple = /Mac|iPhone|iPad/.test(navigator.platform);
     return h(
       'aside',
       { class: 'sidebar' },
-      h('a', { class: 'brand', href: address(''), 'aria-label': 'Yizhan' }, mark(), h('b', null, 'Yizhan', h('span', { lang: 'zh-CN' }, '驿站'))),
+      h(
+        'a',
+        { class: 'brand', href: address(''), 'aria-label': 'Yizhan' },
+        mark(),
+        h('b', null, 'Yizhan', h('span', { lang: 'zh-CN' }, '驿站')),
+      ),
       h(
         'button',
         { class: 'place', type: 'button', title: t('switcher.title'), on: { click: openSwitcher } },
@@ -90,27 +92,78 @@ class Shell extends Part {
         null,
         h(
           'button',
-          { class: 'place fold', type: 'button', title: t('nav.fold'), on: { click: () => (sidebar.value = sidebar.value === 'wide' ? 'slim' : 'wide') } },
+          {
+            class: 'place fold',
+            type: 'button',
+            title: t('nav.fold'),
+            on: { click: () => (sidebar.value = sidebar.value === 'wide' ? 'slim' : 'wide') },
+          },
           icon('sidebar'),
           h('span', null, t('nav.fold')),
         ),
-        meButton,
+        this.#meButton(),
       ),
     );
+  }
+
+  /** Who one is, how the connection is, and the menu with both languages. */
+  #meButton() {
+    const who = me.value;
+    const state = h('small');
+    this.follow(line.state, ({ phase }) => {
+      state.textContent =
+        phase === 'online' ? t('state.online') : phase === 'refused' ? t('state.refused') : t('state.connecting');
+    });
+    const name = displayName(who?.user ?? '');
+    const face = avatar(name, { size: 32, online: true });
+    this.follow(line.state, ({ phase }) => {
+      const dot = face.querySelector('.dot');
+      if (dot) dot.className = phase === 'online' ? 'dot on' : phase === 'refused' ? 'dot bad' : 'dot wait';
+    });
+    const button = h(
+      'button',
+      {
+        class: 'me-button',
+        type: 'button',
+        'aria-haspopup': 'menu',
+        'aria-label': t('me.menu'),
+        on: {
+          click: () =>
+            openMenu(button, [
+              ...(who?.guest
+                ? []
+                : [{ label: t('account.title'), icon: /** @type {const} */ ('user'), run: () => go('account') }]),
+              ...meMenu(),
+            ]),
+        },
+      },
+      face,
+      h('span', { class: 'who' }, h('b', null, name), state),
+    );
+    return button;
   }
 
   /** @param {HTMLElement} badge */
   #tabs(badge) {
     const all = places().flatMap(({ items }) => items);
     const wanted = me.value?.admin ? ['chat', 'overview', 'topics', 'sessions'] : ['chat', 'topics', 'account', 'help'];
-    const main = all.filter(({ view }) => wanted.includes(view)).sort((a, b) => wanted.indexOf(a.view) - wanted.indexOf(b.view));
+    const main = all
+      .filter(({ view }) => wanted.includes(view))
+      .sort((a, b) => wanted.indexOf(a.view) - wanted.indexOf(b.view));
     const rest = all.filter(({ view }) => !wanted.includes(view));
     const more = h(
       'button',
       {
         type: 'button',
         'aria-haspopup': 'menu',
-        on: { click: () => openMenu(more, [...rest.map((place) => ({ label: place.text, icon: place.icon, run: () => go(place.view) })), ...(rest.length ? [/** @type {const} */ ('line')] : []), ...meMenu()]) },
+        on: {
+          click: () =>
+            openMenu(more, [
+              ...rest.map((place) => ({ label: place.text, icon: place.icon, run: () => go(place.view) })),
+              ...(rest.length ? [/** @type {const} */ ('line')] : []),
+              ...meMenu(),
+            ]),
+        },
       },
       icon('more'),
       h('span', null, t('more')),
@@ -118,7 +171,15 @@ class Shell extends Part {
     return h(
       'nav',
       { class: 'tabbar', 'aria-label': t('nav.main') },
-      main.map((place) => h('a', { href: address(place.view), data: { view: place.view } }, icon(place.icon), h('span', null, place.short ?? place.text), place.view === 'chat' ? badge : null)),
+      main.map((place) =>
+        h(
+          'a',
+          { href: address(place.view), data: { view: place.view } },
+          icon(place.icon),
+          h('span', null, place.short ?? place.text),
+          place.view === 'chat' ? badge : null,
+        ),
+      ),
       more,
     );
   }
@@ -162,8 +223,16 @@ class Shell extends Part {
       this.#banner,
       icon(phase === 'refused' ? 'alert' : 'wifi-off'),
       h('span', null, text),
-      phase === 'waiting' ? h('button', { class: 'button small', type: 'button', on: { click: () => line.retryNow() } }, t('banner.now')) : null,
-      phase === 'refused' ? h('button', { class: 'button small', type: 'button', on: { click: () => location.reload() } }, t('banner.again')) : null,
+      phase === 'waiting'
+        ? h('button', { class: 'button small', type: 'button', on: { click: () => line.retryNow() } }, t('banner.now'))
+        : null,
+      phase === 'refused'
+        ? h(
+            'button',
+            { class: 'button small', type: 'button', on: { click: () => location.reload() } },
+            t('banner.again'),
+          )
+        : null,
     );
   }
 }
@@ -196,7 +265,17 @@ function meMenu() {
 
 /** A button that turns light to dark and back. */
 export function themeButton() {
-  return h('button', { class: 'icon-button', type: 'button', title: t('theme'), 'aria-label': t('theme'), on: { click: () => (theme.value = dark.value ? 'light' : 'dark') } }, icon('sun'));
+  return h(
+    'button',
+    {
+      class: 'icon-button',
+      type: 'button',
+      title: t('theme'),
+      'aria-label': t('theme'),
+      on: { click: () => (theme.value = dark.value ? 'light' : 'dark') },
+    },
+    icon('sun'),
+  );
 }
 
 customElements.define('y-shell', Shell);

@@ -2,7 +2,7 @@
 
 import { icon, mark } from '../components/icon.js';
 import { openMenu } from '../components/menu.js';
-import { field } from '../components/bits.js';
+import { field, iconButton } from '../components/bits.js';
 import { enterAsGuest, signIn } from '../lib/account.js';
 import { Part, h, svg } from '../lib/dom.js';
 import { t } from '../lib/i18n.js';
@@ -10,12 +10,41 @@ import { language } from '../lib/settings.js';
 import { lookMenu } from './shell.js';
 
 class SignIn extends Part {
+  #user = h('input', {
+    class: 'input',
+    name: 'username',
+    autocomplete: 'username',
+    required: true,
+    autocapitalize: 'off',
+    spellcheck: false,
+  });
+  #password = h('input', {
+    class: 'input',
+    name: 'password',
+    type: 'password',
+    autocomplete: 'current-password',
+    required: true,
+  });
+
   begin() {
-    const user = h('input', { class: 'input', name: 'username', autocomplete: 'username', required: true, autocapitalize: 'off', spellcheck: false });
-    const password = h('input', { class: 'input', name: 'password', type: 'password', autocomplete: 'current-password', required: true });
+    this.replaceChildren(
+      h(
+        'header',
+        { class: 'welcome' },
+        road(),
+        h('div', { class: 'brand' }, mark(), h('b', null, 'Yizhan', h('span', { lang: 'zh-CN' }, '驿站'))),
+        h('div', { class: 'words' }, h('h1', null, t('signin.words')), h('p', null, t('signin.more'))),
+      ),
+      h('main', { class: 'sign-in' }, corner(), this.#form(), h('p', { class: 'aside' }, t('signin.foot'))),
+    );
+    this.#user.focus();
+  }
+
+  #form() {
+    const [user, password] = [this.#user, this.#password];
     const problem = h('p', { class: 'notes bad', role: 'alert', hidden: true });
     const button = h('button', { class: 'button main wide', type: 'submit' }, t('signin.button'));
-    const send = async (/** @type {Event} */ event) => {
+    const submit = async (/** @type {Event} */ event) => {
       event.preventDefault();
       button.disabled = true;
       problem.hidden = true;
@@ -29,41 +58,39 @@ class SignIn extends Part {
         button.disabled = false;
       }
     };
-    const look = h('button', { class: 'icon-button', type: 'button', title: t('theme'), 'aria-label': t('theme'), 'aria-haspopup': 'menu', on: { click: () => openMenu(look, lookMenu()) } }, icon('settings'));
-    this.replaceChildren(
-      h(
-        'header',
-        { class: 'welcome' },
-        road(),
-        h('div', { class: 'brand' }, mark(), h('b', null, 'Yizhan', h('span', { lang: 'zh-CN' }, '驿站'))),
-        h('div', { class: 'words' }, h('h1', null, t('signin.words')), h('p', null, t('signin.more'))),
-      ),
-      h(
-        'main',
-        { class: 'sign-in' },
-        h(
-          'div',
-          { class: 'corner' },
-          h('button', { class: 'button quiet', type: 'button', on: { click: () => (language.value = language.value === 'en' ? 'zh' : 'en') } }, icon('globe'), language.value === 'en' ? '简体中文' : 'English'),
-          look,
-        ),
-        h(
-          'form',
-          { on: { submit: send } },
-          h('h2', null, t('signin.title')),
-          field(t('signin.user'), user),
-          field(t('signin.password'), password),
-          problem,
-          button,
-          h('div', { class: 'or' }, t('signin.or')),
-          h('button', { class: 'button wide', type: 'button', on: { click: () => enterAsGuest(user.value.trim()) } }, t('signin.guest')),
-          h('p', { class: 'aside' }, t('signin.link')),
-        ),
-        h('p', { class: 'aside' }, t('signin.foot')),
-      ),
+    const guest = { class: 'button wide', type: 'button', on: { click: () => enterAsGuest(user.value.trim()) } };
+    return h(
+      'form',
+      { on: { submit } },
+      h('h2', null, t('signin.title')),
+      field(t('signin.user'), user),
+      field(t('signin.password'), password),
+      problem,
+      button,
+      h('div', { class: 'or' }, t('signin.or')),
+      h('button', guest, t('signin.guest')),
+      h('p', { class: 'aside' }, t('signin.link')),
     );
-    user.focus();
   }
+}
+
+/** The language and the look, before anybody is known. */
+function corner() {
+  const other = language.value === 'en' ? 'zh' : 'en';
+  const press = () => (language.value = other);
+  const look = iconButton('settings', t('theme'), () => openMenu(look, lookMenu()));
+  look.setAttribute('aria-haspopup', 'menu');
+  return h(
+    'div',
+    { class: 'corner' },
+    h(
+      'button',
+      { class: 'button quiet', type: 'button', lang: other === 'zh' ? 'zh-CN' : 'en', on: { click: press } },
+      icon('globe'),
+      other === 'zh' ? '简体中文' : 'English',
+    ),
+    look,
+  );
 }
 
 /** The road from station to station, with messages on it. */
@@ -84,7 +111,14 @@ function road() {
     svg('path', { class: 'way', d }),
     svg('path', { class: 'rider', d, pathLength: 100 }),
     svg('path', { class: 'rider second', d, pathLength: 100 }),
-    stations.map(([x = 0, y = 0]) => svg('g', { transform: `translate(${x} ${y})` }, svg('circle', { r: 15, class: 'station' }), svg('path', { class: 'eaves', d: 'M-9 1.5C-5.5 1-2.5-1.5 0-5c2.5 3.5 5.5 6 9 6.5M-5.5 1.5v5h11v-5' }))),
+    stations.map(([x = 0, y = 0]) =>
+      svg(
+        'g',
+        { transform: `translate(${x} ${y})` },
+        svg('circle', { r: 15, class: 'station' }),
+        svg('path', { class: 'eaves', d: 'M-9 1.5C-5.5 1-2.5-1.5 0-5c2.5 3.5 5.5 6 9 6.5M-5.5 1.5v5h11v-5' }),
+      ),
+    ),
   );
 }
 

@@ -26,9 +26,17 @@ class Spaces extends Part {
   async #look() {
     try {
       const { items } = await admin.spaces();
-      fill(this.#frame, items.length ? h('div', { class: 'spaces' }, items.map(card)) : empty('spaces', t('spaces.none')), h('p', { class: 'notes' }, t('spaces.order')));
+      fill(
+        this.#frame,
+        items.length ? h('div', { class: 'spaces' }, items.map(card)) : empty('spaces', t('spaces.none')),
+        h('p', { class: 'notes' }, t('spaces.order')),
+      );
     } catch (error) {
-      if (!this.#frame.querySelector('.space')) fill(this.#frame, failed(error, () => void this.#look()));
+      if (!this.#frame.querySelector('.space'))
+        fill(
+          this.#frame,
+          failed(error, () => void this.#look()),
+        );
     }
   }
 }
@@ -40,11 +48,23 @@ function card(space) {
   return h(
     'section',
     { class: 'card space' },
-    h('header', null, h('h2', null, space.name), h('code', { class: 'filter' }, space.topics), h('span', { class: `badge more ${kind}` }, t(`keep.${space.keep}`))),
+    h(
+      'header',
+      null,
+      h('h2', null, space.name),
+      h('code', { class: 'filter' }, space.topics),
+      h('span', { class: `badge more ${kind}` }, t(`keep.${space.keep}`)),
+    ),
     h(
       'div',
       { class: 'body' },
-      h('ul', { class: 'policies' }, h('li', null, icon('history'), h('span', null, keeps(space))), h('li', null, icon('sessions'), h('span', null, t(`lag.${space.lag}`))), space.lanes > 1 ? h('li', null, icon('topics'), h('span', null, t('spaces.lanes', { n: space.lanes }))) : null),
+      h(
+        'ul',
+        { class: 'policies' },
+        h('li', null, icon('history'), h('span', null, keeps(space))),
+        h('li', null, icon('sessions'), h('span', null, t(`lag.${space.lag}`))),
+        space.lanes > 1 ? h('li', null, icon('topics'), h('span', null, t('spaces.lanes', { n: space.lanes }))) : null,
+      ),
       figures
         ? h(
             'dl',

@@ -53,14 +53,46 @@ export class TopicFeed extends Part {
       words: ({ record }) => `${record.topic} ${record.from ?? ''} ${record.key ?? ''} ${preview(record)}`,
       sort: ['at', -1],
       open: ({ record }) => this.#showRecord(record),
-      none: () => (this.kind === 'live' ? empty('clock', t('feed.live.none'), t('feed.live.none.text')) : empty('topics', this.kind === 'state' ? t('feed.state.none') : t('feed.history.none'), this.kind === 'state' ? t('feed.state.none.text') : undefined)),
+      none: () =>
+        this.kind === 'live'
+          ? empty('clock', t('feed.live.none'), t('feed.live.none.text'))
+          : empty(
+              'topics',
+              this.kind === 'state' ? t('feed.state.none') : t('feed.history.none'),
+              this.kind === 'state' ? t('feed.state.none.text') : undefined,
+            ),
       columns: [
-        { name: 'at', label: t('col.when'), sort: ({ record }) => record.at, cell: ({ record }) => h('span', { class: 'mono number' }, clockMillis(record.at)) },
+        {
+          name: 'at',
+          label: t('col.when'),
+          sort: ({ record }) => record.at,
+          cell: ({ record }) => h('span', { class: 'mono number' }, clockMillis(record.at)),
+        },
         ...(hasWildcard(this.filter) ? [topicColumn()] : []),
-        { name: 'from', label: t('col.from'), sort: ({ record }) => record.from ?? '', cell: ({ record }) => record.from || t('feed.server') },
-        { name: 'key', label: t('col.key'), sort: ({ record }) => record.key ?? '', cell: ({ record }) => (record.key ? h('span', { class: 'badge accent' }, record.key) : '') },
-        { name: 'seq', label: t('col.seq'), right: true, sort: ({ record }) => record.seq ?? -1, cell: ({ record }) => (record.seq === undefined ? '–' : whole(record.seq)) },
-        { name: 'body', label: t('col.body'), cell: ({ record }) => h('span', { class: 'mono preview' }, preview(record)) },
+        {
+          name: 'from',
+          label: t('col.from'),
+          sort: ({ record }) => record.from ?? '',
+          cell: ({ record }) => record.from || t('feed.server'),
+        },
+        {
+          name: 'key',
+          label: t('col.key'),
+          sort: ({ record }) => record.key ?? '',
+          cell: ({ record }) => (record.key ? h('span', { class: 'badge accent' }, record.key) : ''),
+        },
+        {
+          name: 'seq',
+          label: t('col.seq'),
+          right: true,
+          sort: ({ record }) => record.seq ?? -1,
+          cell: ({ record }) => (record.seq === undefined ? '–' : whole(record.seq)),
+        },
+        {
+          name: 'body',
+          label: t('col.body'),
+          cell: ({ record }) => h('span', { class: 'mono preview' }, preview(record)),
+        },
       ],
     });
   }
@@ -77,7 +109,12 @@ export class TopicFeed extends Part {
       this.#say();
     });
     const pause = h('button', { class: 'button small', type: 'button' });
-    const sayPause = () => fill(pause, icon(this.#paused ? 'play' : 'pause'), this.#paused ? t('feed.resume', { n: this.#held.length }) : t('pause'));
+    const sayPause = () =>
+      fill(
+        pause,
+        icon(this.#paused ? 'play' : 'pause'),
+        this.#paused ? t('feed.resume', { n: this.#held.length }) : t('pause'),
+      );
     this.listen(pause, 'click', () => {
       this.#paused = !this.#paused;
       if (!this.#paused) this.#rows = [...this.#rows, ...this.#held.splice(0)].slice(-RECORDS_MAX);
@@ -85,8 +122,19 @@ export class TopicFeed extends Part {
       draw();
     });
     sayPause();
-    const clear = h('button', { class: 'button small quiet', type: 'button', on: { click: () => ((this.#rows = []), draw()) } }, icon('trash'), t('feed.clear'));
-    fill(this.#tools, searchField(t('feed.search'), (text) => this.#table.search(text)), pause, clear, this.#status);
+    const clear = h(
+      'button',
+      { class: 'button small quiet', type: 'button', on: { click: () => ((this.#rows = []), draw()) } },
+      icon('trash'),
+      t('feed.clear'),
+    );
+    fill(
+      this.#tools,
+      searchField(t('feed.search'), (text) => this.#table.search(text)),
+      pause,
+      clear,
+      this.#status,
+    );
     let rateFrom = Date.now();
     let rateCount = 0;
     this.each(1000, () => {
@@ -96,35 +144,43 @@ export class TopicFeed extends Part {
       if (this.#paused) sayPause();
       this.#say();
     });
-    const listening = line.subscribe(
-      this.filter,
-      hasWildcard(this.filter) ? {} : { state: true },
-      {
-        record: (record) => {
-          const to = this.#paused ? this.#held : this.#rows;
-          to.push(this.#row(record));
-          if (to.length > RECORDS_MAX * 1.2) to.splice(0, to.length - RECORDS_MAX);
-          if (!this.#paused) draw();
-        },
-        missed: (n) => {
-          this.#missed += Math.max(1, n);
-          this.#say();
-        },
-        failed: (error) => fill(this.#frame, empty('lock', t('feed.refused'), error.message)),
+    const listening = line.subscribe(this.filter, hasWildcard(this.filter) ? {} : { state: true }, {
+      record: (record) => {
+        const to = this.#paused ? this.#held : this.#rows;
+        to.push(this.#row(record));
+        if (to.length > RECORDS_MAX * 1.2) to.splice(0, to.length - RECORDS_MAX);
+        if (!this.#paused) draw();
       },
-    );
+      missed: (n) => {
+        this.#missed += Math.max(1, n);
+        this.#say();
+      },
+      failed: (error) => fill(this.#frame, empty('lock', t('feed.refused'), error.message)),
+    });
     this.keep(() => listening.end());
     draw();
   }
   #rate = 0;
 
   #say() {
-    this.#status.textContent = t('feed.count', { n: whole(this.#count), rate: this.#rate.toFixed(this.#rate < 10 ? 1 : 0) }) + (this.#missed ? ` · ${t('feed.missed', { n: whole(this.#missed) })}` : '');
+    this.#status.textContent =
+      t('feed.count', { n: whole(this.#count), rate: this.#rate.toFixed(this.#rate < 10 ? 1 : 0) }) +
+      (this.#missed ? ` · ${t('feed.missed', { n: whole(this.#missed) })}` : '');
   }
 
   async #state() {
-    const again = h('button', { class: 'button small', type: 'button', on: { click: () => void this.#state() } }, icon('refresh'), t('refresh'));
-    fill(this.#tools, searchField(t('feed.search'), (text) => this.#table.search(text)), again, this.#status);
+    const again = h(
+      'button',
+      { class: 'button small', type: 'button', on: { click: () => void this.#state() } },
+      icon('refresh'),
+      t('refresh'),
+    );
+    fill(
+      this.#tools,
+      searchField(t('feed.search'), (text) => this.#table.search(text)),
+      again,
+      this.#status,
+    );
     try {
       const records = await line.stateOf(this.filter);
       this.#rows = records.map((record) => this.#row(record));
@@ -132,15 +188,48 @@ export class TopicFeed extends Part {
       this.#table.show(this.#rows);
       this.#status.textContent = t('feed.state.count', { n: whole(records.length) });
     } catch (error) {
-      fill(this.#frame, this.#problem(error, () => void this.#state()));
+      fill(
+        this.#frame,
+        this.#problem(error, () => void this.#state()),
+      );
     }
   }
 
   async #history() {
-    const older = h('button', { class: 'button small', type: 'button', disabled: true }, icon('history'), t('feed.older'));
-    const from = h('input', { class: 'input number', type: 'number', min: '1', placeholder: t('feed.before'), 'aria-label': t('feed.before') });
-    const jump = h('form', { class: 'jump', on: { submit: (/** @type {Event} */ event) => (event.preventDefault(), void load(Number(from.value) || undefined, true)) } }, from, h('button', { class: 'button small', type: 'submit' }, t('feed.jump')));
-    fill(this.#tools, searchField(t('feed.search'), (text) => this.#table.search(text)), older, jump, this.#status);
+    const older = h(
+      'button',
+      { class: 'button small', type: 'button', disabled: true },
+      icon('history'),
+      t('feed.older'),
+    );
+    const from = h('input', {
+      class: 'input number',
+      type: 'number',
+      min: '1',
+      placeholder: t('feed.before'),
+      'aria-label': t('feed.before'),
+    });
+    const jump = h(
+      'form',
+      {
+        class: 'jump',
+        on: {
+          submit: (/** @type {Event} */ event) => (
+            event.preventDefault(),
+            void load(Number(from.value) || undefined, true)
+          ),
+        },
+      },
+      from,
+      h('button', { class: 'button small', type: 'submit' }, t('feed.jump')),
+    );
+    fill(
+      this.#tools,
+      searchField(t('feed.search'), (text) => this.#table.search(text)),
+      older,
+      jump,
+      this.#status,
+    );
     /** @param {number | undefined} before @param {boolean} fresh */
     const load = async (before, fresh) => {
       older.disabled = true;
@@ -152,9 +241,16 @@ export class TopicFeed extends Part {
         this.#table.show(this.#rows);
         older.disabled = !page.more;
         const [first, last] = [this.#rows[0]?.record.seq, this.#rows.at(-1)?.record.seq];
-        this.#status.textContent = first === undefined ? '' : t('feed.range', { first: whole(first), last: whole(last ?? first) }) + (page.missed ? ` · ${t('feed.missed', { n: page.missed })}` : '');
+        this.#status.textContent =
+          first === undefined
+            ? ''
+            : t('feed.range', { first: whole(first), last: whole(last ?? first) }) +
+              (page.missed ? ` · ${t('feed.missed', { n: page.missed })}` : '');
       } catch (error) {
-        fill(this.#frame, this.#problem(error, () => void load(before, fresh)));
+        fill(
+          this.#frame,
+          this.#problem(error, () => void load(before, fresh)),
+        );
       }
     };
     this.listen(older, 'click', () => void load(this.#rows[0]?.record.seq, false));
@@ -164,7 +260,9 @@ export class TopicFeed extends Part {
   async #listeners() {
     fill(this.#tools, this.#status);
     try {
-      const { items } = await admin.subscriptions(hasWildcard(this.filter) ? { filter: this.filter } : { topic: this.filter });
+      const { items } = await admin.subscriptions(
+        hasWildcard(this.filter) ? { filter: this.filter } : { topic: this.filter },
+      );
       const table = dataTable({
         label: t('topics.listeners'),
         key: (/** @type {import('../lib/admin.js').Subscription} */ { session, id }) => `${session} ${id}`,
@@ -172,23 +270,49 @@ export class TopicFeed extends Part {
         none: () => empty('sessions', t('feed.listeners.none')),
         columns: [
           { name: 'user', label: t('col.user'), sort: ({ user }) => user, cell: ({ user }) => user },
-          { name: 'filter', label: t('col.filter'), sort: ({ filter }) => filter, cell: ({ filter }) => h('span', { class: 'mono' }, filter) },
-          { name: 'session', label: t('col.session'), cell: ({ session }) => h('span', { class: 'mono aside' }, session) },
-          { name: 'delivered', label: t('col.delivered'), right: true, sort: ({ delivered }) => delivered, cell: ({ delivered }) => whole(delivered) },
-          { name: 'behind', label: t('col.state'), cell: ({ behind }) => (behind ? h('span', { class: 'badge wait' }, t('sessions.behind')) : h('span', { class: 'badge good' }, t('feed.live'))) },
+          {
+            name: 'filter',
+            label: t('col.filter'),
+            sort: ({ filter }) => filter,
+            cell: ({ filter }) => h('span', { class: 'mono' }, filter),
+          },
+          {
+            name: 'session',
+            label: t('col.session'),
+            cell: ({ session }) => h('span', { class: 'mono aside' }, session),
+          },
+          {
+            name: 'delivered',
+            label: t('col.delivered'),
+            right: true,
+            sort: ({ delivered }) => delivered,
+            cell: ({ delivered }) => whole(delivered),
+          },
+          {
+            name: 'behind',
+            label: t('col.state'),
+            cell: ({ behind }) =>
+              behind
+                ? h('span', { class: 'badge wait' }, t('sessions.behind'))
+                : h('span', { class: 'badge good' }, t('feed.live')),
+          },
         ],
       });
       fill(this.#frame, table.element);
       table.show(items);
       this.#status.textContent = t('feed.listeners.count', { n: whole(items.length) });
     } catch (error) {
-      fill(this.#frame, failed(error, () => void this.#listeners()));
+      fill(
+        this.#frame,
+        failed(error, () => void this.#listeners()),
+      );
     }
   }
 
   /** @param {unknown} error @param {() => void} again */
   #problem(error, again) {
-    if (error instanceof LineError && error.code === 311) return empty('history', t('feed.unkept'), t('feed.unkept.text'));
+    if (error instanceof LineError && error.code === 311)
+      return empty('history', t('feed.unkept'), t('feed.unkept.text'));
     if (error instanceof LineError && error.code === 210) return empty('lock', t('feed.refused'), error.message);
     return failed(error, again);
   }
@@ -200,7 +324,9 @@ export class TopicFeed extends Part {
       [t('col.topic'), h('span', { class: 'with-icon' }, h('code', null, record.topic), copyButton(record.topic))],
       [t('col.when'), moment(record.at)],
       [t('col.from'), `${record.from || t('feed.server')}${record.device ? ` · ${record.device}` : ''}`],
-      ...(record.session ? [/** @type {[string, HTMLElement]} */ ([t('col.session'), h('code', null, record.session)])] : []),
+      ...(record.session
+        ? [/** @type {[string, HTMLElement]} */ ([t('col.session'), h('code', null, record.session)])]
+        : []),
       ...(record.key ? [/** @type {[string, HTMLElement]} */ ([t('col.key'), h('code', null, record.key)])] : []),
       ...(record.seq !== undefined ? [/** @type {[string, string]} */ ([t('col.seq'), whole(record.seq)])] : []),
       ...(record.pos ? [/** @type {[string, HTMLElement]} */ ([t('col.pos'), h('code', null, record.pos)])] : []),
@@ -215,20 +341,46 @@ export class TopicFeed extends Part {
         'header',
         null,
         h('h3', null, t('feed.detail')),
-        copyButton(() => JSON.stringify(record, (_, value) => (value instanceof Uint8Array ? [...value] : value), 2), t('feed.copy')),
+        copyButton(
+          () => JSON.stringify(record, (_, value) => (value instanceof Uint8Array ? [...value] : value), 2),
+          t('feed.copy'),
+        ),
         iconButton('close', t('close'), () => (this.#detail.hidden = true)),
       ),
-      h('dl', { class: 'facts' }, facts.map(([name, value]) => [h('dt', null, name), h('dd', null, value)])),
-      headers.length ? [h('h3', null, t('feed.headers')), h('dl', { class: 'facts mono' }, headers.map(([name, value]) => [h('dt', null, name), h('dd', null, value)]))] : null,
+      h(
+        'dl',
+        { class: 'facts' },
+        facts.map(([name, value]) => [h('dt', null, name), h('dd', null, value)]),
+      ),
+      headers.length
+        ? [
+            h('h3', null, t('feed.headers')),
+            h(
+              'dl',
+              { class: 'facts mono' },
+              headers.map(([name, value]) => [h('dt', null, name), h('dd', null, value)]),
+            ),
+          ]
+        : null,
       h('h3', null, t('col.body')),
-      h('div', { class: 'code' }, bodyView(record), copyButton(() => bodyText(record))),
+      h(
+        'div',
+        { class: 'code' },
+        bodyView(record),
+        copyButton(() => bodyText(record)),
+      ),
     );
   }
 }
 
 /** The column that only a filter of many topics needs. @returns {import('../components/table.js').Column<Row>} */
 function topicColumn() {
-  return { name: 'topic', label: t('col.topic'), sort: ({ record }) => record.topic, cell: ({ record }) => h('span', { class: 'mono' }, record.topic) };
+  return {
+    name: 'topic',
+    label: t('col.topic'),
+    sort: ({ record }) => record.topic,
+    cell: ({ record }) => h('span', { class: 'mono' }, record.topic),
+  };
 }
 
 /** @param {LineRecord} record */

@@ -10,55 +10,24 @@ export class TopicPublish extends Part {
   topic = '';
 
   begin() {
-    const body = h('textarea', { class: 'input mono', rows: 8, spellcheck: false, placeholder: '{"temperature": 21.5}' });
-    const form = /** @type {const} */ (['json', 'text', 'bytes']);
-    const kind = h('select', { class: 'input' }, form.map((value) => h('option', { value }, t(`publish.${value}`))));
-    const content = h('input', { class: 'input mono', placeholder: 'text/markdown' });
-    const key = h('input', { class: 'input mono', maxLength: 256 });
-    const expires = h('input', { class: 'input number', type: 'number', min: '0', step: 'any' });
-    const durable = h('select', { class: 'input' }, h('option', { value: '' }, t('publish.durable.any')), h('option', { value: 'memory' }, t('publish.durable.memory')), h('option', { value: 'disk' }, t('publish.durable.disk')));
-    const headers = h('textarea', { class: 'input mono', rows: 2, spellcheck: false, placeholder: 'lang: en' });
+    const controls = makeControls();
     const result = h('div', { role: 'status' });
     const button = h('button', { class: 'button main', type: 'submit' }, icon('send'), t('publish.send'));
-
-    const send = async () => {
-      const outgoing = {
-        topic: this.topic,
-        ...readBody(kind.value, body.value),
-        ...(content.value.trim() && kind.value !== 'json' && { content: content.value.trim() }),
-        ...(key.value && { key: key.value }),
-        ...(expires.value && { expires: Number(expires.value) }),
-        ...(durable.value && { durable: /** @type {'memory' | 'disk'} */ (durable.value) }),
-        ...(headers.value.trim() && { headers: readHeaders(headers.value) }),
-      };
-      const begun = performance.now();
-      const receipt = await line.publish(outgoing);
-      const ms = performance.now() - begun;
-      fill(
-        result,
-        h(
-          'p',
-          { class: 'receipt' },
-          icon('check'),
-          h('b', null, t('publish.done', { ms: ms.toFixed(1) })),
-          h('span', { class: 'badge good' }, t(`publish.safe.${receipt.durable}`)),
-          receipt.seq !== undefined ? h('code', null, `seq ${receipt.seq}`) : null,
-          receipt.pos ? h('code', null, `pos ${receipt.pos}`) : null,
-          receipt.duplicate ? h('span', { class: 'badge wait' }, t('publish.duplicate')) : null,
-        ),
-      );
-    };
     const submit = async (/** @type {Event} */ event) => {
       event.preventDefault();
       button.disabled = true;
       try {
-        await send();
+        const outgoing = read(this.topic, controls);
+        const begun = performance.now();
+        const receipt = await line.publish(outgoing);
+        fill(result, receiptView(receipt, performance.now() - begun));
       } catch (error) {
         fill(result, h('p', { class: 'notes bad' }, error instanceof Error ? error.message : String(error)));
       } finally {
         button.disabled = false;
       }
     };
+    const { body, kind, key, durable, expires, content, headers } = controls;
     this.listen(body, 'keydown', (/** @type {KeyboardEvent} */ event) => {
       if (event.key === 'Enter' && (event.metaKey || event.ctrlKey)) void submit(event);
     });
@@ -67,7 +36,12 @@ export class TopicPublish extends Part {
         'form',
         { class: 'publish', on: { submit } },
         h('p', null, t('publish.to'), ' ', h('code', null, this.topic)),
-        h('div', { class: 'publish-body' }, field(t('publish.body'), body, t('publish.body.hint')), field(t('publish.kind'), kind)),
+        h(
+          'div',
+          { class: 'publish-body' },
+          field(t('publish.body'), body, t('publish.body.hint')),
+          field(t('publish.kind'), kind),
+        ),
         h(
           'div',
           { class: 'publish-grid' },
@@ -82,6 +56,62 @@ export class TopicPublish extends Part {
       ),
     );
   }
+}
+
+function makeControls() {
+  const kinds = /** @type {const} */ (['json', 'text', 'bytes']);
+  const option = (/** @type {string} */ value, /** @type {string} */ text) => h('option', { value }, text);
+  const select = (/** @type {HTMLElement[]} */ options) => h('select', { class: 'input' }, options);
+  return {
+    body: h('textarea', { class: 'input mono', rows: 8, spellcheck: false, placeholder: '{"temperature": 21.5}' }),
+    kind: select(kinds.map((value) => option(value, t(`publish.${value}`)))),
+    key: h('input', { class: 'input mono', maxLength: 256 }),
+    durable: select([
+      option('', t('publish.durable.any')),
+      option('memory', t('publish.durable.memory')),
+      option('disk', t('publish.durable.disk')),
+    ]),
+    expires: h('input', { class: 'input number', type: 'number', min: '0', step: 'any' }),
+    content: h('input', { class: 'input mono', placeholder: 'text/markdown' }),
+    headers: h('textarea', { class: 'input mono', rows: 2, spellcheck: false, placeholder: 'lang: en' }),
+  };
+}
+
+/**
+ * What the form says, as a message.
+ * @param {string} topic
+ * @param {ReturnType<typeof makeControls>} controls
+ * @returns {import('../lib/line.js').Outgoing}
+ */
+function read(topic, { body, kind, key, durable, expires, content, headers }) {
+  const type = content.value.trim();
+  return {
+    topic,
+    ...readBody(kind.value, body.value),
+    ...(type && kind.value !== 'json' && { content: type }),
+    ...(key.value && { key: key.value }),
+    ...(expires.value && { expires: Number(expires.value) }),
+    ...(durable.value && { durable: /** @type {'memory' | 'disk'} */ (durable.value) }),
+    ...(headers.value.trim() && { headers: readHeaders(headers.value) }),
+  };
+}
+
+/**
+ * What the server said to it.
+ * @param {import('../lib/line.js').Receipt} receipt
+ * @param {number} ms how long it took
+ */
+function receiptView(receipt, ms) {
+  return h(
+    'p',
+    { class: 'receipt' },
+    icon('check'),
+    h('b', null, t('publish.done', { ms: ms.toFixed(1) })),
+    h('span', { class: 'badge good' }, t(`publish.safe.${receipt.durable}`)),
+    receipt.seq !== undefined ? h('code', null, `seq ${receipt.seq}`) : null,
+    receipt.pos ? h('code', null, `pos ${receipt.pos}`) : null,
+    receipt.duplicate ? h('span', { class: 'badge wait' }, t('publish.duplicate')) : null,
+  );
 }
 
 /**

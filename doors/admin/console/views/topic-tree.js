@@ -52,22 +52,36 @@ class TopicTree extends Part {
     try {
       const { items, more } = await all((after) => admin.topics({ after, limit: 1000 }), TOPICS_MAX);
       this.#root = treeOf(items);
-      this.#note.textContent = t('topics.count', { n: whole(items.length) }) + (more ? ` ${t('list.cut', { n: whole(TOPICS_MAX) })}` : '');
+      this.#note.textContent =
+        t('topics.count', { n: whole(items.length) }) + (more ? ` ${t('list.cut', { n: whole(TOPICS_MAX) })}` : '');
       this.#draw();
     } catch (error) {
-      if (!this.#root) fill(this.#list, h('li', { role: 'none' }, failed(error, () => void this.#look())));
+      if (!this.#root)
+        fill(
+          this.#list,
+          h(
+            'li',
+            { role: 'none' },
+            failed(error, () => void this.#look()),
+          ),
+        );
     }
   }
 
   #draw() {
     if (!this.#root) return;
-    const focused = document.activeElement instanceof HTMLElement && this.#list.contains(document.activeElement) ? document.activeElement.dataset['path'] : undefined;
+    const focused =
+      document.activeElement instanceof HTMLElement && this.#list.contains(document.activeElement)
+        ? document.activeElement.dataset['path']
+        : undefined;
     const at = this.#list.scrollTop;
-    if (this.#root.below.size === 0) fill(this.#list, h('li', { role: 'none' }, empty('topics', t('topics.empty'), t('topics.empty.text'))));
+    if (this.#root.below.size === 0)
+      fill(this.#list, h('li', { role: 'none' }, empty('topics', t('topics.empty'), t('topics.empty.text'))));
     else fill(this.#list, this.#level(this.#root, 1));
     this.#list.scrollTop = at;
     this.#mark();
-    if (focused !== undefined) [...this.#list.querySelectorAll('a')].find((link) => link.dataset['path'] === focused)?.focus();
+    if (focused !== undefined)
+      [...this.#list.querySelectorAll('a')].find((link) => link.dataset['path'] === focused)?.focus();
   }
 
   /**
@@ -76,15 +90,22 @@ class TopicTree extends Part {
    * @returns {HTMLElement[]}
    */
   #level(branch, depth) {
-    const found = [...branch.below.values()].filter((each) => !this.#search || this.#holds(each)).sort((a, b) => byName(a.name, b.name));
+    const found = [...branch.below.values()]
+      .filter((each) => !this.#search || this.#holds(each))
+      .sort((a, b) => byName(a.name, b.name));
     const entries = found.slice(0, LEVEL_MAX).map((each) => this.#entry(each, depth));
-    if (found.length > LEVEL_MAX) entries.push(h('li', { class: 'aside more-topics', role: 'none' }, t('topics.more', { n: found.length - LEVEL_MAX })));
+    if (found.length > LEVEL_MAX)
+      entries.push(
+        h('li', { class: 'aside more-topics', role: 'none' }, t('topics.more', { n: found.length - LEVEL_MAX })),
+      );
     return entries;
   }
 
   /** Whether the search finds it or something below it. @param {Branch} branch @returns {boolean} */
   #holds(branch) {
-    return branch.path.toLowerCase().includes(this.#search) || [...branch.below.values()].some((each) => this.#holds(each));
+    return (
+      branch.path.toLowerCase().includes(this.#search) || [...branch.below.values()].some((each) => this.#holds(each))
+    );
   }
 
   /** @param {Branch} branch @param {number} depth @returns {HTMLElement} */
@@ -101,13 +122,37 @@ class TopicTree extends Part {
     };
     const link = h(
       'a',
-      { href: address('topics', filter), tabIndex: -1, class: 'branch', data: { path: branch.path, filter }, style: { '--depth': String(depth) } },
-      inner ? h('span', { class: open ? 'twist open' : 'twist', on: { click: twist } }, icon('forward')) : h('span', { class: 'twist' }),
+      {
+        href: address('topics', filter),
+        tabIndex: -1,
+        class: 'branch',
+        data: { path: branch.path, filter },
+        style: { '--depth': String(depth) },
+      },
+      inner
+        ? h('span', { class: open ? 'twist open' : 'twist', on: { click: twist } }, icon('forward'))
+        : h('span', { class: 'twist' }),
       h('span', { class: 'name' }, branch.name || '∅'),
-      branch.info && branch.info.listeners > 0 ? h('span', { class: 'listeners', title: t('topics.listening', { n: branch.info.listeners }) }, h('span', { class: 'dot on' }), short(branch.info.listeners)) : null,
-      kept ? h('span', { class: 'kept number', title: t('topics.kept', { n: whole(count) }) }, short(count)) : inner && !open ? h('span', { class: 'kept number' }, `${short(branch.count)} ›`) : null,
+      branch.info && branch.info.listeners > 0
+        ? h(
+            'span',
+            { class: 'listeners', title: t('topics.listening', { n: branch.info.listeners }) },
+            h('span', { class: 'dot on' }),
+            short(branch.info.listeners),
+          )
+        : null,
+      kept
+        ? h('span', { class: 'kept number', title: t('topics.kept', { n: whole(count) }) }, short(count))
+        : inner && !open
+          ? h('span', { class: 'kept number' }, `${short(branch.count)} ›`)
+          : null,
     );
-    return h('li', { role: 'treeitem', 'aria-expanded': inner ? String(open) : undefined }, link, open ? h('ul', { role: 'group' }, this.#level(branch, depth + 1)) : null);
+    return h(
+      'li',
+      { role: 'treeitem', 'aria-expanded': inner ? String(open) : undefined },
+      link,
+      open ? h('ul', { role: 'group' }, this.#level(branch, depth + 1)) : null,
+    );
   }
 
   /** @param {string} path @param {boolean} open */

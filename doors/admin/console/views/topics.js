@@ -16,7 +16,14 @@ import { filterProblem, hasWildcard } from '../lib/topics.js';
 class Topics extends Part {
   #body = h('div', { class: 'explorer-body' });
   #tabs = h('div');
-  #input = h('input', { class: 'input mono', name: 'filter', spellcheck: false, autocapitalize: 'off', autocomplete: 'off', placeholder: 'rooms/#' });
+  #input = h('input', {
+    class: 'input mono',
+    name: 'filter',
+    spellcheck: false,
+    autocapitalize: 'off',
+    autocomplete: 'off',
+    placeholder: 'rooms/#',
+  });
   #problem = h('p', { class: 'aside', role: 'alert' });
 
   begin() {
@@ -43,7 +50,12 @@ class Topics extends Part {
         'div',
         { class: admin ? 'explorer-grid' : 'explorer-grid alone' },
         admin ? document.createElement('y-topic-tree') : null,
-        h('section', { class: 'card explorer-main' }, h('div', { class: 'explorer-head' }, form, this.#tabs, this.#problem), this.#body),
+        h(
+          'section',
+          { class: 'card explorer-main' },
+          h('div', { class: 'explorer-head' }, form, this.#tabs, this.#problem),
+          this.#body,
+        ),
       ),
     );
     this.follow(route, ([view, filter, tab]) => {
@@ -71,14 +83,22 @@ class Topics extends Part {
     }
     const one = !hasWildcard(filter);
     /** @type {{value: Tab, text: string}[]} */
-    const tabs = [{ value: 'live', text: t('topics.live') }, { value: 'state', text: t('topics.state') }];
+    const tabs = [
+      { value: 'live', text: t('topics.live') },
+      { value: 'state', text: t('topics.state') },
+    ];
     if (one) tabs.push({ value: 'history', text: t('topics.history') });
     if (me.value?.admin) tabs.push({ value: 'listeners', text: t('topics.listeners') });
     if (one) tabs.push({ value: 'publish', text: t('topics.publish') });
     if (!tabs.some(({ value }) => value === tab)) tab = 'live';
-    fill(this.#tabs, segments(t('topics.tabs'), tabs, tab, (value) => goInstead('topics', filter, value)));
+    fill(
+      this.#tabs,
+      segments(t('topics.tabs'), tabs, tab, (value) => goInstead('topics', filter, value)),
+    );
     if (tab === 'publish') {
-      const publish = /** @type {import('./topic-publish.js').TopicPublish} */ (document.createElement('y-topic-publish'));
+      const publish = /** @type {import('./topic-publish.js').TopicPublish} */ (
+        document.createElement('y-topic-publish')
+      );
       publish.topic = filter;
       fill(this.#body, publish);
       return;
@@ -97,7 +117,13 @@ class Topics extends Part {
       icon('topics'),
       h('h2', null, t('topics.none')),
       h('p', null, t('topics.none.text')),
-      h('div', { class: 'examples' }, examples.map((filter) => h('a', { class: 'button small', href: address('topics', filter) }, h('code', null, filter)))),
+      h(
+        'div',
+        { class: 'examples' },
+        examples.map((filter) =>
+          h('a', { class: 'button small', href: address('topics', filter) }, h('code', null, filter)),
+        ),
+      ),
     );
   }
 }
