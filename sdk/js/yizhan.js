@@ -929,6 +929,8 @@ class Track {
       else this.#told += Number(missed);
       this.#lose(Number(missed), this.#n + 1);
     }
+    // The last ack may have gone into a connection that was dead already.
+    if (this.#acked > 0) this.#ack((this.#acked = this.#handled));
     this.#inside?.begun();
   }
 

@@ -64,6 +64,18 @@ test('acknowledges what the consumer handled, not what came', async (t) => {
   assert.deepEqual(talk.all('ack').map(({ n }) => n), [2, 4, 6]);
 });
 
+test('what was acknowledged into a connection that broke is acknowledged again', async (t) => {
+  const { talk, subscription, server } = await begin(t, { window: 4 });
+  const seen = [];
+  subscription.on('record', ({ n }) => seen.push(n));
+  talk.records(1, 1, 'a', 'b', 'c');
+  await talk.next('ack', 3);
+  talk.drop();
+  const second = await server.talk(2);
+  assert.deepEqual(await second.next('ack'), { type: 'ack', sub: 1, n: 3 });
+  assert.deepEqual(seen, [1, 2, 3]);
+});
+
 test('a listener has handled a record when it returns', async (t) => {
   const { talk, subscription } = await begin(t, { window: 4 });
   const texts = [];
