@@ -31,6 +31,15 @@ pub(crate) enum StoreAction {
         #[arg(long, env = "YIZHAN_DATA", value_name = "DIR", default_value = "yizhan-data")]
         data: PathBuf,
     },
+    /// Make damaged journals readable again, without what is damaged. The damaged files are set aside.
+    Repair {
+        /// The data folder.
+        #[arg(long, env = "YIZHAN_DATA", value_name = "DIR", default_value = "yizhan-data")]
+        data: PathBuf,
+        /// What is damaged is lost: restoring a backup is the other way.
+        #[arg(long, required = true)]
+        accept_loss: bool,
+    },
     /// Read a whole backup and compare it with what was written.
     Verify {
         /// The backup.
@@ -59,6 +68,7 @@ pub(crate) fn restore(args: &Restore) -> anyhow::Result<()> {
 pub(crate) fn store(action: &StoreAction) -> anyhow::Result<()> {
     match action {
         StoreAction::Check { data } => check(data),
+        StoreAction::Repair { data, accept_loss: _ } => repair(data),
         StoreAction::Verify { backup } => {
             let mut bar = Bar::new("verifying");
             let done = yizhan_disk::verify(backup, &mut |done, all| bar.at(done, all));
@@ -97,6 +107,27 @@ fn check(data: &Path) -> anyhow::Result<()> {
         bail!("{} problems: restore a backup, or accept the loss", report.problem_count);
     }
     println!("everything is sound");
+    Ok(())
+}
+
+fn repair(data: &Path) -> anyhow::Result<()> {
+    if !data.is_dir() {
+        bail!("there is no data folder at {}", data.display());
+    }
+    let mut bar = Bar::new("repairing");
+    let report = yizhan_disk::repair(data, SystemClock.now().wall, &mut |done, all| bar.at(done, all));
+    bar.finish();
+    let report = report?;
+    for place in &report.lost {
+        println!("lost: {place}");
+    }
+    for folder in &report.set_aside {
+        println!("set aside: {}", folder.display());
+    }
+    match report.lost.len() {
+        0 => println!("nothing was damaged, and nothing was changed"),
+        _ => println!("{} records were saved", group_digits(report.saved as f64)),
+    }
     Ok(())
 }
 

@@ -306,6 +306,7 @@ fn a_backup_of_a_running_server_becomes_a_server_again() {
     assert!(server.ended().success());
     let offline = folder.path().join("offline").display().to_string();
     assert!(server.says(&["backup", &offline]).contains("backed up"));
+    assert!(server.says(&["store", "repair", "--accept-loss"]).contains("nothing was changed"));
     let second = folder.path().join("second").display().to_string();
     server.says(&["restore", &offline, "--data", &second]);
     let report = server.says(&["store", "check", "--data", &second]);
