@@ -26,6 +26,7 @@ const TYPES: [(&str, &str); 9] = [
 /// Folders of tools and tests.
 const LEFT_OUT: [&str; 3] = ["node_modules", "test", "tests"];
 
+#[expect(clippy::disallowed_methods, reason = "Cargo tells build scripts by the environment")]
 fn main() -> io::Result<()> {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or(io::ErrorKind::NotFound)?);
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
