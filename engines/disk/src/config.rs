@@ -51,3 +51,20 @@ impl Default for Config {
         }
     }
 }
+
+/// Smallest segment that makes sense, bytes.
+const SEGMENT_BYTES_MIN: u64 = 4 << 10;
+/// Largest segment: retention deletes whole ones.
+const SEGMENT_BYTES_MAX: u64 = 4 << 30;
+
+impl Config {
+    /// This, with what cannot work brought within what can.
+    pub(crate) fn within_bounds(&self) -> Self {
+        Self {
+            segment_bytes: self.segment_bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
+            group_bytes_max: self.group_bytes_max.max(1),
+            reads_max: self.reads_max.clamp(1, tokio::sync::Semaphore::MAX_PERMITS),
+            ..self.clone()
+        }
+    }
+}

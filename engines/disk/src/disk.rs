@@ -134,7 +134,7 @@ impl Disk {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(folder: &Path, config: &Config, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let files = SystemFiles;
+        let (files, config) = (SystemFiles, config.within_bounds());
         files.make_folder(folder).map_err(OpenError::io(folder))?;
         let lock = lock(folder)?;
         check_format(folder, Unfinished::Refused)?;
@@ -144,14 +144,9 @@ impl Disk {
         let now = clock.now().wall.0;
         let tables = Tables::open(&tables, config.tables_cache_bytes, config.reserve_bytes / 4, now)?;
         let meters = Arc::new(Meters::default());
-        let readers =
-            Readers { turns: Arc::new(Semaphore::new(config.reads_max.max(1))), meters: meters.clone() };
-        let around = Surroundings {
-            files: Arc::new(files),
-            shelf: tables.clone(),
-            meters,
-            config: Arc::new(config.clone()),
-        };
+        let readers = Readers { turns: Arc::new(Semaphore::new(config.reads_max)), meters: meters.clone() };
+        let around =
+            Surroundings { files: Arc::new(files), shelf: tables.clone(), meters, config: Arc::new(config) };
         let disk = Self {
             folder: folder.to_owned(),
             around,

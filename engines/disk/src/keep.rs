@@ -10,7 +10,7 @@ use yizhan_talk::Timestamp;
 
 use crate::{
     codec::Place,
-    lane::{Lane, SEGMENT_BYTES_MIN, SEGMENT_RECORDS_MIN, Shape},
+    lane::{Lane, Prepared, SEGMENT_BYTES_MIN, SEGMENT_RECORDS_MIN, Shape},
     log::Unread,
     segment::Segment,
     shelf::{self, Dormant, Row, SHELF_ROWS_MAX},
@@ -196,8 +196,10 @@ impl Lane {
         if free < reserve.saturating_add(room) {
             return;
         }
-        match crate::writer::create(&*log.files, &log.folder.join(crate::writer::PREPARED), room) {
-            Ok(file) => *prepared = Some(crate::lane::Prepared { file, room }),
+        let number = self.preparations.fetch_add(1, Relaxed);
+        let path = log.folder.join(format!("next-{number}.tmp"));
+        match crate::writer::create(&*log.files, &path, room) {
+            Ok(file) => *prepared = Some(Prepared { path, file, room }),
             // The writer makes its own when it needs one, and tells what is wrong then.
             Err(error) => tracing::debug!(%error, "no segment could be prepared"),
         }

@@ -1,7 +1,7 @@
 //! One lane: a log, its index, and what goes in. Threads that work on it are started elsewhere.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -65,6 +65,8 @@ pub(crate) struct Lane {
     pub(crate) shape: Mutex<Shape>,
     /// A file that is ready to become the next segment.
     pub(crate) prepared: Mutex<Option<Prepared>>,
+    /// How many were made.
+    pub(crate) preparations: AtomicU64,
     /// Held while the shelf and the oldest segments change, or must not.
     pub(crate) care: Mutex<()>,
     /// Rows on the shelf that may have been replaced by something in the log.
@@ -82,6 +84,8 @@ pub(crate) struct Lane {
 
 /// A file with room for a segment that has no place in the log yet.
 pub(crate) struct Prepared {
+    /// A name that no other file gets: the writer may be renaming this one while the next is made.
+    pub(crate) path: PathBuf,
     pub(crate) file: Arc<dyn File>,
     pub(crate) room: u64,
 }
@@ -127,6 +131,7 @@ impl Lane {
             tail: OnceLock::new(),
             shape: Mutex::new(shape),
             prepared: Mutex::default(),
+            preparations: AtomicU64::new(0),
             care: Mutex::default(),
             stale: Mutex::default(),
             deleted_at: AtomicU64::new(0),
@@ -209,9 +214,9 @@ impl Lane {
 
     /// Gives back the room of a file that waited to become a segment.
     pub(crate) fn drop_prepared(&self) {
-        if self.prepared.lock().take().is_some() {
+        if let Some(prepared) = self.prepared.lock().take() {
             // A start removes it, too.
-            drop(self.log.files.remove(&self.log.folder.join(crate::writer::PREPARED)));
+            drop(self.log.files.remove(&prepared.path));
         }
     }
 

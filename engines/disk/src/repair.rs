@@ -21,7 +21,7 @@ use crate::{
     check::LaneFiles,
     codec::{self, Links},
     disk::{self, OpenError},
-    files::{File, Files, SystemFiles},
+    files::{Files, SystemFiles},
     registry,
     segment::{self, HEADER_BYTES},
     survey::{Found, survey},

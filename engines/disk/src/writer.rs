@@ -370,7 +370,7 @@ impl Writer {
         let lane = self.lane.clone();
         let base = lane.log.end();
         let room = lane.shape.lock().bytes_max.max(len);
-        let prepared = lane.prepared.lock().take().filter(|prepared| prepared.room >= len);
+        let prepared = lane.prepared.lock().take_if(|prepared| prepared.room >= len);
         let begun = begin(&lane, base, room, prepared).map_err(|error| match error {
             error if is_full(&error) => {
                 tracing::warn!(folder = %lane.log.folder.display(), "the disk is full: messages are refused");
@@ -409,30 +409,27 @@ pub(crate) fn begin(
     prepared: Option<Prepared>,
 ) -> io::Result<(Arc<Segment>, Arc<dyn File>, u64)> {
     let (files, folder) = (&*lane.log.files, &lane.log.folder);
-    let (temporary, prepared) = match prepared {
-        Some(prepared) => (folder.join(PREPARED), prepared),
+    let prepared = match prepared {
+        Some(prepared) => prepared,
         None => {
-            let temporary = folder.join("begin.tmp");
-            let file = create(files, &temporary, room)?;
-            (temporary, Prepared { file, room })
+            let path = folder.join("begin.tmp");
+            let file = create(files, &path, room)?;
+            Prepared { path, file, room }
         }
     };
     let segment = Segment::new(folder, base, Some(prepared.file.clone()), Holds::nothing(base));
     let place = || {
         prepared.file.write_at(&segment::header(lane.place(), base), 0)?;
         prepared.file.sync()?;
-        files.rename(&temporary, &segment.path)?;
+        files.rename(&prepared.path, &segment.path)?;
         files.sync_folder(folder)
     };
     if let Err(error) = place() {
-        drop(files.remove(&temporary));
+        drop(files.remove(&prepared.path));
         return Err(error);
     }
     Ok((Arc::new(segment), prepared.file, prepared.room))
 }
-
-/// The name of a file that waits to become a segment.
-pub(crate) const PREPARED: &str = "next.tmp";
 
 /// A file with room for a segment.
 pub(crate) fn create(files: &dyn Files, path: &Path, room: u64) -> io::Result<Arc<dyn File>> {

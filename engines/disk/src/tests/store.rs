@@ -299,3 +299,63 @@ async fn more_than_the_queue_takes_is_refused_as_busy() {
     assert!(busy > 0 && kept >= 4);
     assert_eq!(j.history(&topic("a"), Range::Newest, ALL).await.unwrap().records.len(), kept);
 }
+
+/// A small disk of its own, where the system lets us have one.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &std::path::Path) -> Option<Self> {
+        let mut mount = std::process::Command::new("mount");
+        let mount = mount.args(["-t", "tmpfs", "-o", "size=12m", "tmpfs"]).arg(at).output();
+        mount.is_ok_and(|done| done.status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(std::process::Command::new("umount").arg("-l").arg(&self.0).output());
+    }
+}
+
+/// What the operating system does on a full disk is not what a simulation does. Without the right to
+/// mount one, this shows only that the store does not mind much space.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_until_there_is_space_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = SmallDisk::mount(folder.path());
+    let ballast = folder.path().join("ballast");
+    fs::write(&ballast, vec![1; 2 << 20]).unwrap();
+    let data = folder.path().join("data");
+    // Without a reserve it is the disk itself that refuses.
+    let disk = open(&data, &Config { segment_bytes: 256 << 10, ..config() });
+    let j = journal(&disk, Limits::NONE).await;
+    let table = disk.table("t").unwrap();
+    let body = "x".repeat(50_000);
+    let (mut kept, mut refused, mut rows) = (0, 0, 0);
+    for i in 0..300_u64 {
+        match j.append(T0, message("a", &body)).await {
+            Ok(_) => kept += 1,
+            Err(StoreError::Full) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+        match table.put(&i.to_be_bytes(), Some(body.clone().into()), Expect::Any).await {
+            Ok(_) => rows += 1,
+            Err(StoreError::Full) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(kept > 20 && rows > 20, "{kept} {rows}");
+    assert_eq!(small.is_some(), refused > 0);
+    assert_eq!(j.history(&topic("a"), Range::Newest, ALL).await.unwrap().records.len(), kept);
+    fs::remove_file(&ballast).unwrap();
+    assert_eq!(append(&j, message("a", "space again")).await.seq, kept as u64 + 1);
+    table.put(b"again", Some("x".into()), Expect::Any).await.unwrap();
+    drop((j, table, disk));
+    let disk = open(&data, &Config { segment_bytes: 256 << 10, ..config() });
+    let j = journal(&disk, Limits::NONE).await;
+    assert!(disk.recovery().is_clean());
+    assert_eq!(j.history(&topic("a"), Range::Newest, ALL).await.unwrap().records.len(), kept + 1);
+    let table = disk.table("t").unwrap();
+    assert_eq!(table.scan(b"\0", None, 999).await.unwrap().len(), rows);
+    assert!(table.get(b"again").await.unwrap().is_some());
+}
