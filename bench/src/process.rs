@@ -37,9 +37,15 @@ impl Process {
         }
         let begun = Instant::now();
         let child = Command::new(binary()?)
+            .env_remove("YIZHAN_BIN")
             .args(["serve", "--dev", "--set", "http.listen=127.0.0.1:0", "--set", "socket.tcp=127.0.0.1:0"])
             // All clients come from one address here.
-            .args(["--set", "limits.address_connections_max=1000000", "--set", "limits.address_rate_max=1000000"])
+            .args([
+                "--set",
+                "limits.address_connections_max=1000000",
+                "--set",
+                "limits.address_rate_max=1000000",
+            ])
             .arg("--data")
             .arg(data)
             .stdin(Stdio::null())

@@ -52,6 +52,8 @@ impl Server {
         let log_path = data.with_extension("log");
         let log = File::options().create(true).append(true).open(&log_path).expect("a log can be written");
         let mut child = Command::new(binary())
+            // For the test, not for the server.
+            .env_remove("YIZHAN_BIN")
             .arg("serve")
             .arg("--data")
             .arg(data)

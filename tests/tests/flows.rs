@@ -299,7 +299,11 @@ fn a_backup_of_a_running_server_restores() {
         publish(&mut client, "disk/b", &number.to_string());
     }
     let run = |arguments: &[&std::ffi::OsStr]| {
-        let done = Command::new(binary()).args(arguments).output().expect("the binary can be started");
+        let done = Command::new(binary())
+            .env_remove("YIZHAN_BIN")
+            .args(arguments)
+            .output()
+            .expect("the binary can be started");
         assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     };
     run(&["backup".as_ref(), backup.as_ref(), "--data".as_ref(), data.as_ref()]);
