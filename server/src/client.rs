@@ -46,9 +46,14 @@ impl RunFile {
         data.join(RUN_FILE)
     }
 
-    /// Reads it; `None` where no server runs with this folder.
+    /// Reads it; `None` where no server runs with this folder. One that was killed leaves its file, and its
+    /// port may be somebody else's by now.
     pub(crate) fn read(data: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(Self::path(data)).ok()?).ok()
+        let run: Self = serde_json::from_slice(&std::fs::read(Self::path(data)).ok()?).ok()?;
+        let pid = rustix::process::Pid::from_raw(i32::try_from(run.pid).ok()?)?;
+        // A server of another user is there, too: it may only not be signalled.
+        let there = rustix::process::test_kill_process(pid);
+        matches!(there, Ok(()) | Err(rustix::io::Errno::PERM)).then_some(run)
     }
 
     /// The HTTP port as a URL that this machine can use.
@@ -82,6 +87,9 @@ pub(crate) struct Reach {
     /// A token. Without it: the one that the server left in its data folder.
     #[arg(long, global = true, env = "YIZHAN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
+    /// A file with certificates (PEM) that the server's is signed by. Without it: the usual roots.
+    #[arg(long, global = true, env = "YIZHAN_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// The data folder of a server on this machine.
     #[arg(long, global = true, env = "YIZHAN_DATA", value_name = "DIR", default_value = "yizhan-data")]
     pub(crate) data: PathBuf,
@@ -122,7 +130,7 @@ impl Reach {
     /// # Errors
     /// The URL is none.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&self.url(), self.token())
+        Client::new(&self.url(), self.token(), self.ca.as_deref())
     }
 }
 
@@ -132,6 +140,20 @@ pub(crate) struct Client {
     http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
     token: Option<String>,
+}
+
+/// TLS that trusts the certificates in a file and nobody else.
+fn trusting(file: &Path) -> anyhow::Result<rustls::ClientConfig> {
+    use rustls_pki_types::{CertificateDer, pem::PemObject};
+    let mut roots = rustls::RootCertStore::empty();
+    let fail = || format!("cannot read the certificates in {}", file.display());
+    for certificate in CertificateDer::pem_file_iter(file).with_context(fail)? {
+        roots.add(certificate.with_context(fail)?).with_context(fail)?;
+    }
+    if roots.is_empty() {
+        bail!("{} has no certificates", file.display());
+    }
+    Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
 
 /// An answer's status and body.
@@ -144,17 +166,18 @@ impl Client {
     /// A client of the server at `base`.
     ///
     /// # Errors
-    /// It is no URL.
-    pub(crate) fn new(base: &str, token: Option<String>) -> anyhow::Result<Self> {
+    /// It is no URL, or the certificates cannot be read.
+    pub(crate) fn new(base: &str, token: Option<String>, ca: Option<&Path>) -> anyhow::Result<Self> {
         let uri: Uri = base.parse().with_context(|| format!("'{base}' is no URL"))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             bail!("'{base}' is no URL of a server: write it as http://HOST:PORT");
         }
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .build();
+        let builder = hyper_rustls::HttpsConnectorBuilder::new();
+        let builder = match ca {
+            None => builder.with_webpki_roots(),
+            Some(file) => builder.with_tls_config(trusting(file)?),
+        };
+        let connector = builder.https_or_http().enable_http1().build();
         let http = HyperClient::builder(TokioExecutor::new()).build(connector);
         Ok(Self { http, base: base.to_owned(), token })
     }
@@ -292,7 +315,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(token_path(folder.path()), "yz_local\n").unwrap();
         let run = RunFile {
-            pid: 1,
+            pid: std::process::id(),
             version: String::new(),
             started_at: 0,
             secure: false,
@@ -302,6 +325,7 @@ mod tests {
         let reach = |server: Option<&str>| Reach {
             server: server.map(str::to_owned),
             token: None,
+            ca: None,
             data: folder.path().to_owned(),
         };
         assert_eq!(reach(None).url(), "http://localhost:9000");

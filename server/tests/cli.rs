@@ -432,6 +432,53 @@ fn get(address: &str, path: &str) -> String {
 }
 
 #[test]
+fn the_tools_speak_tls_with_a_server_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let (cert, key) = (cert.display().to_string(), key.display().to_string());
+    let (with_cert, with_key) = (format!("http.tls.cert={cert}"), format!("http.tls.key={key}"));
+    let server = Server::start(&["--dev", "--set", &with_cert, "--set", &with_key]);
+    assert_eq!(server.run_file().unwrap()["secure"], true);
+    assert!(server.refuses(&["pub", "disk/a", "x"]).contains("no server answers at https://localhost"));
+    server.says(&["pub", "disk/a", "x", "--ca", &cert]);
+    assert_eq!(server.says(&["sub", "disk/a", "--last", "1", "-n", "1", "--body", "--ca", &cert]), "x\n");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mut server =
+        Server::start(&["--dev", "--set", "server.drain_within=10m", "--set", "limits.close_within=10m"]);
+    let address = server.run_file().unwrap()["doors"]["tcp"][0].as_str().unwrap().to_owned();
+    // It never ends its side, so the drain waits for it.
+    let mut client = std::net::TcpStream::connect(address).unwrap();
+    client.write_all(b"{\"type\":\"ping\",\"id\":1}\n").unwrap();
+    assert!(std::io::Read::read(&mut client, &mut [0; 100]).unwrap() > 0);
+    server.signal("TERM");
+    eventually("the drain", || server.log().contains("\"draining\"").then_some(()));
+    server.signal("INT");
+    assert_eq!(server.ended().code(), Some(1), "{}", server.log());
+}
+
+#[test]
+fn an_address_in_use_is_said_plainly() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_yizhan"))
+        .args(["serve", "--dev", "--set", &format!("http.listen={address}"), "--data"])
+        .arg(folder.path().join("data"))
+        .env_clear()
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains(&address) && error.contains("http.listen"), "{error}");
+}
+
+#[test]
 fn a_config_is_written_checked_and_shown() {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| {

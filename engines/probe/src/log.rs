@@ -93,15 +93,14 @@ pub fn check_level(level: &str) -> Result<(), LogError> {
 fn filter(level: &str) -> Result<EnvFilter, LogError> {
     let bad = |why: String| LogError::BadLevel(level.to_owned(), why);
     // EnvFilter takes any single word for a crate's name, and would then be silent about the slip.
-    let word = !level.contains(['=', ',']);
-    if level.is_empty() || word && level.parse::<LevelFilter>().is_err() {
+    let word = (!level.contains(['=', ','])).then(|| level.parse::<LevelFilter>().ok());
+    if level.is_empty() || word == Some(None) {
         return Err(bad("an unknown word".into()));
     }
     let quiet = |filter: String, part: &&str| format!("{filter},{part}=warn");
-    let text = if word && level.parse() != Ok(LevelFilter::OFF) && level.parse() != Ok(LevelFilter::ERROR) {
-        QUIET.iter().fold(level.to_owned(), quiet)
-    } else {
-        level.to_owned()
+    let text = match word.flatten() {
+        Some(word) if word >= LevelFilter::WARN => QUIET.iter().fold(level.to_owned(), quiet),
+        _ => level.to_owned(),
     };
     EnvFilter::builder().parse(text).map_err(|e| bad(e.to_string()))
 }

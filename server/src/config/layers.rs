@@ -13,7 +13,7 @@ use super::{
 const ENV_PREFIX: &str = "YIZHAN_";
 
 /// Variables with that beginning that are no settings.
-const ENV_OTHERS: [&str; 4] = ["YIZHAN_CONFIG", "YIZHAN_DATA", "YIZHAN_SERVER", "YIZHAN_TOKEN"];
+const ENV_OTHERS: [&str; 5] = ["YIZHAN_CA", "YIZHAN_CONFIG", "YIZHAN_DATA", "YIZHAN_SERVER", "YIZHAN_TOKEN"];
 
 /// Where a config comes from; read again on SIGHUP.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +62,10 @@ impl Layers {
             return Err(problems);
         }
         let config: Config = read(&tree).map_err(|error| vec![error.to_string()])?;
-        let problems = config.check();
+        let mut problems = config.check();
+        if self.dev {
+            problems.extend(config.not_loopback());
+        }
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
 
@@ -245,5 +248,8 @@ mod tests {
         assert_eq!(config.spaces["disk"].keep, KeepConfig::Disk);
         assert!(config.http.listen.iter().all(|a| a.ip().is_loopback()));
         assert_eq!(config.server.data, Path::new("elsewhere"));
+        let layers = Layers { set: vec!["http.listen=0.0.0.0:8080".into()], ..layers };
+        let problems = layers.load().unwrap_err();
+        assert!(problems[0].starts_with("http.listen: --dev lets everybody in"), "{problems:?}");
     }
 }
