@@ -1,51 +1,17 @@
 // Against the real server, where target/debug/yizhan (or what YIZHAN_BIN names) has been built.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect as dial, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { WebSocket } from 'ws';
 import { connect } from '../yizhan.js';
 import { until } from './fake.js';
+import { RealServer, binary } from './real.js';
 
-const binary = process.env.YIZHAN_BIN ?? fileURLToPath(new URL('../../../target/debug/yizhan', import.meta.url));
 const isMissing = existsSync(binary) ? false : `${binary} is not built`;
 const limits = { skip: isMissing, timeout: 60_000 };
-
-/** A server process over a data folder. */
-class Server {
-  static async start(data, http = '127.0.0.1:0') {
-    const server = new Server();
-    const sets = [`http.listen=${http}`, 'socket.tcp=127.0.0.1:0'].flatMap((set) => ['--set', set]);
-    // Variables of this name are the server's settings, and YIZHAN_BIN is none.
-    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('YIZHAN_')));
-    server.child = spawn(binary, ['serve', '--dev', '--data', data, ...sets], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-    server.log = '';
-    for (const stream of [server.child.stdout, server.child.stderr]) stream.on('data', (text) => (server.log += text));
-    server.ended = new Promise((resolve) => server.child.on('exit', resolve));
-    let over = false;
-    server.ended.then(() => (over = true));
-    await until(() => {
-      if (over) throw new Error(`the server ended:\n${server.log}`);
-      try {
-        const run = JSON.parse(readFileSync(join(data, 'run.json'), 'utf8'));
-        server.http = run.pid === server.child.pid && run.doors.http[0];
-      } catch {
-        // Not written yet.
-      }
-      return server.http;
-    }, 'the server starts');
-    return server;
-  }
-
-  stop(signal) {
-    this.child.kill(signal);
-    return this.ended;
-  }
-}
 
 /** A network between client and server that can be cut. */
 class Network {
@@ -93,7 +59,7 @@ const topic = (under) => `${under}/js-${process.pid}-${(topics += 1)}`;
 before(async () => {
   if (isMissing) return;
   data = mkdtempSync(join(tmpdir(), 'yizhan-js-'));
-  server = await Server.start(data);
+  server = await RealServer.start(data);
   network = await Network.start(() => server.http);
 });
 after(async () => {
@@ -273,7 +239,7 @@ test('kill -9: the reader goes on where it was, the writer loses nothing that wa
   const address = server.http;
   await server.stop('SIGKILL');
   receipts.push(...numbers(50, 50).map((i) => writer.publish(place, i)));
-  server = await Server.start(data, address);
+  server = await RealServer.start(data, { http: address });
   const seqs = (await Promise.all(receipts)).map(({ seq }) => seq);
   assert.deepEqual(seqs, numbers(100, 1));
   await until(() => records.length >= 100);
