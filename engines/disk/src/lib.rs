@@ -54,4 +54,5 @@ mod tests {
     mod sim_files;
     mod store;
     mod support;
+    mod together;
 }

@@ -197,9 +197,10 @@ impl Lane {
             let began = scan.at();
             loop {
                 let offset = scan.at();
+                let at_end = scan.is_at_end();
                 let (frame, body) = match scan.step().map_err(|_| corrupt(&segment, offset + 1))? {
                     Step::Frame(frame, body) => (frame, body),
-                    Step::End if offset >= segment.holds().end => break,
+                    Step::End if at_end => break,
                     Step::End | Step::Bad(_) => return Err(corrupt(&segment, offset + 1)),
                 };
                 let place = frame.links.place;

@@ -177,6 +177,11 @@ impl Scan {
         self.at
     }
 
+    /// Whether it has come to where it was to stop. The segment may have grown since it began.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at >= self.end
+    }
+
     /// The next frame.
     pub(crate) fn step(&mut self) -> io::Result<Step<'_>> {
         if self.at >= self.end || !self.fill(PREAMBLE_BYTES)? {
