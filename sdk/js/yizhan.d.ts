@@ -167,6 +167,8 @@ export class Client extends Emitter<ClientEvents> {
      * @returns {Promise<TimeSample>}
      */
     readTime(): Promise<TimeSample>;
+    /** Comes back at once where it waits for its next attempt; where it is connected, sees whether that is still true. */
+    retry(): void;
     /** Says goodbye: the session ends, and everything that waits for an answer is rejected with code 900. */
     close(): void;
     #private;

@@ -1260,6 +1260,11 @@ export class Client extends Emitter {
     return this.#clock;
   }
 
+  /** Comes back at once where it waits for its next attempt; where it is connected, sees whether that is still true. */
+  retry() {
+    this.#checkNetwork();
+  }
+
   /** Says goodbye: the session ends, and everything that waits for an answer is rejected with code 900. */
   close() {
     if (this.#status !== 'closed') this.#finish();

@@ -62,6 +62,16 @@ test('back online: a client that waits comes at once, unless the server named a 
   assert.equal(client.status, 'waiting');
 });
 
+test('retry comes back at once', async (t) => {
+  const server = await FakeServer.start(t);
+  const client = server.client(t, { backoff: { first: 3000, max: 3000 } });
+  await client.ready;
+  (await server.talk(1)).drop();
+  await until(() => client.status === 'waiting');
+  client.retry();
+  await until(() => client.status === 'open');
+});
+
 test('back in front: sees whether the connection lives', async (t) => {
   const server = await FakeServer.start(t);
   const client = server.client(t);
