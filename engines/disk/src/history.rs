@@ -19,6 +19,10 @@ use crate::{
     shelf,
 };
 
+/// Records between the newest one and the asked-for number that are stepped over in memory; further back
+/// the files are quicker, and the thread that asked must not be held up.
+const RECENT_STEPS_MAX: u64 = 512;
+
 /// A key of a topic, and where its newest record is.
 struct Keyed {
     place: Place,
@@ -43,6 +47,9 @@ impl Lane {
             }
             _ => return None,
         };
+        if chain.seq.saturating_sub(before) > RECENT_STEPS_MAX {
+            return None;
+        }
         let begin = self.log.begin();
         let mut gathered = Gathered::new(size);
         let mut place = chain.newest();

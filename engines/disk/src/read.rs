@@ -28,6 +28,9 @@ const ATTEMPTS_MAX: usize = 16;
 pub(crate) const NAMES_AT_ONCE: usize = 4096;
 /// Records taken from memory under one lock.
 const RECENT_AT_ONCE: usize = 512;
+/// Records looked at in memory by the thread that asked. Where none of so many matches, another thread
+/// goes on with the topics' chains.
+const RECENT_LOOKED_MAX: usize = 8192;
 /// Bytes scanned before it is asked whether a merge is cheaper.
 const SCAN_FIRST_BYTES: u64 = 1 << 20;
 /// Topics that are merged at most.
@@ -97,11 +100,13 @@ impl Lane {
         if after < self.deleted.load(Relaxed) {
             return None;
         }
-        let (mut gathered, mut through) = (Gathered::new(size), after);
+        let (mut gathered, mut through, mut looked) = (Gathered::new(size), after, 0);
         'page: while through < end {
             let piece = self.recent.behind(through, RECENT_AT_ONCE)?;
-            if piece.is_empty() {
-                return None;
+            looked += piece.len();
+            if piece.is_empty() || looked > RECENT_LOOKED_MAX {
+                let page = self.page(gathered, through, end, Missed::NONE);
+                return Some(page).filter(|page| !page.records.is_empty());
             }
             for kept in piece {
                 if kept.links.place > end {
