@@ -25,7 +25,7 @@ use tracing::{error, info, warn};
 use yizhan_hub::{Content, Hub, Topic};
 use yizhan_identity::Identity;
 use yizhan_net::Open;
-use yizhan_probe::{Exporter, Logs};
+use yizhan_probe::{Export, Exporter, Logs};
 use yizhan_talk::Clock;
 
 use crate::{
@@ -46,6 +46,8 @@ const METRICS_KEY: &str = "metrics";
 const TICK: Duration = Duration::from_secs(1);
 /// How often expired tokens, tickets and old audit entries are cleared away.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// How long the trace collector may take for the last spans.
+const SPANS_WITHIN: Duration = Duration::from_secs(3);
 /// How long the store may take to close after the drain.
 const CLOSE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -79,13 +81,14 @@ struct Running {
     open: Open,
     keys: Arc<keys::Keys>,
     tasks: Vec<JoinHandle<()>>,
+    spans: Option<SpansTask>,
 }
 
 async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     // Signals are taken from the first moment: one that comes while the store opens must not be lost.
     let mut signals = Signals::new()?;
-    let (logs, otlp, sending) = start_log(&config)?;
-    let mut tasks: Vec<JoinHandle<()>> = sending.into_iter().map(tokio::spawn).collect();
+    let (logs, otlp, spans) = start_log(&config)?;
+    let mut tasks: Vec<JoinHandle<()>> = Vec::new();
     let descriptors = limits::raise_descriptors();
     let data = config.server.data.clone();
     let first_run = make_folder(&data)?;
@@ -128,8 +131,20 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     let run_file = announce(&config, &layers, &data, &identity, &figures, open.bound(), ticket)?;
     info!(version = VERSION, data = %data.display(), descriptors, "the server is open");
 
-    let mut running =
-        Running { layers, config: shared, logs, identity, hub, store, figures, clock, open, keys, tasks };
+    let mut running = Running {
+        layers,
+        config: shared,
+        logs,
+        identity,
+        hub,
+        store,
+        figures,
+        clock,
+        open,
+        keys,
+        tasks,
+        spans,
+    };
     while let Told::Reload = signals.next().await {
         running.reload().await;
     }
@@ -143,27 +158,39 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     }
 }
 
-type Sending = yizhan_probe::otlp::Sending;
+/// The task that sends spans, and how to end it.
+struct SpansTask {
+    task: JoinHandle<()>,
+    finish: tokio::sync::oneshot::Sender<()>,
+}
+
+impl SpansTask {
+    /// Sends what waits, and ends.
+    async fn finish(self) {
+        // Where the task has ended already, nothing waits.
+        self.finish.send(()).ok();
+        if tokio::time::timeout(SPANS_WITHIN, self.task).await.is_err() {
+            warn!("the trace collector did not take the last spans in time");
+        }
+    }
+}
 
 fn start_log(
     config: &Config,
-) -> anyhow::Result<(Logs, Option<Arc<yizhan_probe::OtlpFigures>>, Option<Sending>)> {
+) -> anyhow::Result<(Logs, Option<Arc<yizhan_probe::OtlpFigures>>, Option<SpansTask>)> {
     let format = match config.log.format {
         LogFormat::Auto => yizhan_probe::Format::Auto,
         LogFormat::Pretty => yizhan_probe::Format::Pretty,
         LogFormat::Json => yizhan_probe::Format::Json,
     };
     let trace = &config.trace;
-    let (exporter, figures, sending) = match &trace.otlp {
-        None => (None, None, None),
-        Some(url) => {
-            let (exporter, figures, sending) =
-                Exporter::new(url, &trace.service, &trace.level, trace.sample)?;
-            (Some(exporter), Some(figures), Some(sending))
-        }
+    let Some(url) = &trace.otlp else {
+        return Ok((Logs::start(&config.log.level, format, None)?, None, None));
     };
-    let logs = Logs::start(&config.log.level, format, exporter)?;
-    Ok((logs, figures, sending))
+    let Export { exporter, figures, sending, finish } =
+        Exporter::new(url, &trace.service, &trace.level, trace.sample)?;
+    let logs = Logs::start(&config.log.level, format, Some(exporter))?;
+    Ok((logs, Some(figures), Some(SpansTask { task: tokio::spawn(sending), finish })))
 }
 
 /// Makes the data folder, for its owner only. Whether it was not there.
@@ -338,6 +365,9 @@ impl Running {
             Err(_) => anyhow::bail!("the store did not close within {CLOSE_WITHIN:?}"),
         }
         info!(cut, "goodbye");
+        if let Some(spans) = self.spans {
+            spans.finish().await;
+        }
         Ok(())
     }
 }

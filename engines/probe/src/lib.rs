@@ -10,6 +10,6 @@ pub mod process;
 pub mod text;
 
 pub use log::{Format, LogError, Logs};
-pub use otlp::{Exporter, OtlpError, OtlpFigures};
+pub use otlp::{Export, Exporter, OtlpError, OtlpFigures};
 pub use process::ProcessFigures;
 pub use text::Exposition;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
@@ -77,7 +77,25 @@ impl fmt::Debug for Exporter {
     }
 }
 
-/// What sends the spans: run it as a task. It ends when the log does.
+/// An exporter and what belongs to it.
+pub struct Export {
+    /// For the log.
+    pub exporter: Exporter,
+    /// What became of spans.
+    pub figures: Arc<OtlpFigures>,
+    /// What sends the spans: run it as a task.
+    pub sending: Sending,
+    /// Tells it to send what waits and to end.
+    pub finish: oneshot::Sender<()>,
+}
+
+impl fmt::Debug for Export {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Export").field("figures", &self.figures).finish_non_exhaustive()
+    }
+}
+
+/// What sends the spans. It ends when it is told to, or when the log does.
 pub type Sending = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Exporter {
@@ -86,12 +104,7 @@ impl Exporter {
     ///
     /// # Errors
     /// See [`OtlpError`].
-    pub fn new(
-        url: &str,
-        service: &str,
-        level: &str,
-        sampled: f64,
-    ) -> Result<(Self, Arc<OtlpFigures>, Sending), OtlpError> {
+    pub fn new(url: &str, service: &str, level: &str, sampled: f64) -> Result<Export, OtlpError> {
         let uri = traces_uri(url).ok_or_else(|| OtlpError::BadUrl(url.to_owned()))?;
         let targets: Targets = level.parse().map_err(|_| OtlpError::BadLevel(level.to_owned()))?;
         // The client's own spans must not make spans.
@@ -109,8 +122,9 @@ impl Exporter {
             attribute("service.name", json!({"stringValue": service})),
             attribute("process.pid", json!({"intValue": std::process::id().to_string()})),
         ]});
-        let sending = Box::pin(send_all(uri, resource, waiting, figures.clone()));
-        Ok((Self { layer, targets }, figures, sending))
+        let (finish, told) = oneshot::channel();
+        let sending = Box::pin(send_all(uri, resource, waiting, figures.clone(), told));
+        Ok(Export { exporter: Self { layer, targets }, figures, sending, finish })
     }
 
     /// As a layer of a subscriber.
@@ -220,13 +234,13 @@ where
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         let Some(span) = context.span(&id) else { return };
         let Some(gathered) = span.extensions_mut().remove::<Gathered>() else { return };
-        if gathered.sampled && self.queue.try_send(finished(gathered, &span)).is_err() {
+        if gathered.sampled && self.queue.try_send(span_json(gathered, &span)).is_err() {
             self.figures.lost.one();
         }
     }
 }
 
-fn finished<'s, S: LookupSpan<'s>>(gathered: Gathered, span: &SpanRef<'s, S>) -> Value {
+fn span_json<'s, S: LookupSpan<'s>>(gathered: Gathered, span: &SpanRef<'s, S>) -> Value {
     let metadata: &Metadata<'_> = span.metadata();
     let mut attributes = gathered.attributes;
     attributes.push(attribute("code.namespace", json!({"stringValue": metadata.target()})));
@@ -306,6 +320,7 @@ async fn send_all(
     resource: Value,
     mut waiting: mpsc::Receiver<Value>,
     figures: Arc<OtlpFigures>,
+    mut told: oneshot::Receiver<()>,
 ) {
     let tls =
         hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
@@ -313,12 +328,23 @@ async fn send_all(
     let mut batch = Vec::new();
     let mut silent = false;
     loop {
-        if waiting.recv_many(&mut batch, SPANS_SENT_MAX).await == 0 {
+        let came = tokio::select! {
+            came = waiting.recv_many(&mut batch, SPANS_SENT_MAX) => came,
+            () = finished(&mut told) => {
+                // What waits still goes out; nothing new comes in.
+                waiting.close();
+                waiting.recv_many(&mut batch, SPANS_SENT_MAX).await
+            }
+        };
+        if came == 0 {
             return;
         }
-        if batch.len() < SPANS_SENT_MAX {
+        if came < SPANS_SENT_MAX && !waiting.is_closed() {
             // More is likely to follow; a collector likes a few large requests.
-            tokio::time::sleep(GATHER).await;
+            tokio::select! {
+                () = tokio::time::sleep(GATHER) => {}
+                () = finished(&mut told) => waiting.close(),
+            }
             while batch.len() < SPANS_SENT_MAX {
                 let Ok(span) = waiting.try_recv() else { break };
                 batch.push(span);
@@ -351,6 +377,13 @@ async fn send_all(
                 }
             }
         }
+    }
+}
+
+/// Ready once it is time to finish; never where nobody can say so any more.
+async fn finished(told: &mut oneshot::Receiver<()>) {
+    if told.is_terminated() || told.await.is_err() {
+        std::future::pending().await
     }
 }
 
@@ -401,7 +434,8 @@ mod tests {
     async fn spans_reach_a_collector_with_parents_fields_and_events() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (exporter, figures, sending) = Exporter::new(&url, "yizhan-test", "debug", 1.0).unwrap();
+        let Export { exporter, figures, sending, finish: _finish } =
+            Exporter::new(&url, "yizhan-test", "debug", 1.0).unwrap();
         let subscriber = tracing_subscriber::registry().with(exporter.into_layer());
         tracing::subscriber::with_default(subscriber, || {
             let outer = tracing::info_span!("connection", door = "ws", session = tracing::field::Empty);
@@ -432,10 +466,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_waits_is_sent_before_the_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let Export { exporter, figures, sending, finish } = Exporter::new(&url, "y", "info", 1.0).unwrap();
+        // The log lives on, as it does in a server that ends.
+        let subscriber = tracing_subscriber::registry().with(exporter.into_layer());
+        let subscriber = tracing::Dispatch::new(subscriber);
+        tracing::dispatcher::with_default(&subscriber, || drop(tracing::info_span!("last")));
+        finish.send(()).unwrap();
+        let task = tokio::spawn(sending);
+        let (_, body) = collect_one(&listener, "200 OK").await;
+        task.await.unwrap();
+        assert_eq!(body["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["name"], "last");
+        assert_eq!(figures.sent.value(), 1);
+    }
+
+    #[tokio::test]
     async fn what_a_collector_refuses_is_counted_as_lost() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/custom/path", listener.local_addr().unwrap());
-        let (exporter, figures, sending) = Exporter::new(&url, "y", "info", 1.0).unwrap();
+        let Export { exporter, figures, sending, finish: _finish } =
+            Exporter::new(&url, "y", "info", 1.0).unwrap();
         let subscriber = tracing_subscriber::registry().with(exporter.into_layer());
         tracing::subscriber::with_default(subscriber, || drop(tracing::info_span!("one")));
         let task = tokio::spawn(sending);
@@ -447,7 +499,8 @@ mod tests {
 
     #[test]
     fn nothing_is_sampled_at_zero_and_urls_are_checked() {
-        let (exporter, figures, mut sending) = Exporter::new("http://127.0.0.1:1", "y", "info", 0.0).unwrap();
+        let Export { exporter, figures, mut sending, finish: _finish } =
+            Exporter::new("http://127.0.0.1:1", "y", "info", 0.0).unwrap();
         let subscriber = tracing_subscriber::registry().with(exporter.into_layer());
         tracing::subscriber::with_default(subscriber, || drop(tracing::info_span!("one")));
         // The queue is empty and closed: the task is done at once, and sent nothing.
