@@ -521,7 +521,7 @@ export type SubscriptionEvents = {
      */
     state: Subscription;
     /**
-     * The server has it, again after every lost session.
+     * The server has it. Comes again where the session was lost.
      */
     subscribed: Subscription;
     end: YizhanError | undefined;

@@ -155,7 +155,7 @@
  * @property {DeliveredRecord} record
  * @property {Missed} missed
  * @property {Subscription} state The state is complete.
- * @property {Subscription} subscribed The server has it, again after every lost session.
+ * @property {Subscription} subscribed The server has it. Comes again where the session was lost.
  * @property {YizhanError | undefined} end
  */
 
@@ -923,6 +923,7 @@ class Track {
 
   /** The session went on; `missed` is what the subscription lost meanwhile. @param {unknown} missed */
   resume(missed) {
+    const isNew = !this.confirmed;
     this.confirmed = true;
     if (Number.isSafeInteger(missed) && missed !== 0) {
       if (Number(missed) < 0) this.#loose = true;
@@ -931,7 +932,7 @@ class Track {
     }
     // The last ack may have gone into a connection that was dead already.
     if (this.#acked > 0) this.#ack((this.#acked = this.#handled));
-    this.#inside?.begun();
+    if (isNew) this.#inside?.begun();
   }
 
   /** Its place is not known to the server (any more): the next `command()` begins from now. Whether it had one. */

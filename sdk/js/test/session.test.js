@@ -25,7 +25,10 @@ test('says hello with what it was given, and is ready when welcomed', async (t) 
 test('goes on with its session after a drop: has what it has, and nothing twice', async (t) => {
   const server = await FakeServer.start(t);
   const client = server.client(t);
-  const records = gather(client.subscribe('t'));
+  const subscription = client.subscribe('t');
+  const records = gather(subscription);
+  let begun = 0;
+  subscription.on('subscribed', () => (begun += 1));
   const first = await server.talk(1);
   await first.next('subscribe');
   first.kept(1, 1, 16, 32);
@@ -41,7 +44,7 @@ test('goes on with its session after a drop: has what it has, and nothing twice'
   assert.deepEqual(texts(records), ['16', '32', 'unkept', '48']);
   assert.deepEqual(records.map((record) => record.n), [1, 2, 3, 4]);
   assert.equal(second.all('subscribe').length, 0);
-  assert.equal(client.session, 's1');
+  assert.deepEqual([client.session, begun], ['s1', 1]);
 });
 
 test('a record that its position shows to be new is taken, whatever its number says', async (t) => {

@@ -1,20 +1,15 @@
 // The tutorial's pages, taken from docs/guide/chat-tutorial.md as they stand, in a real browser against a real server.
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openBrowser, serve, skip } from './browser.js';
 import { until } from './fake.js';
-import { RealServer, binary } from './real.js';
+import { RealServer } from './real.js';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const playwright = here('../../../tests/browser/node_modules/playwright-core/index.mjs');
-const skip = [[binary, 'run cargo build'], [CHROMIUM, 'set CHROMIUM'], [playwright, 'run npm ci in tests/browser']]
-  .filter(([path]) => !existsSync(path)).map(([path, help]) => `${path} is not there (${help})`)[0] ?? false;
-
 const text = readFileSync(here('../../../docs/guide/chat-tutorial.md'), 'utf8');
 const blocks = [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, kind, code]) => ({ kind, code }));
 const pages = blocks.filter(({ kind }) => kind === 'html').map(({ code }) => code);
@@ -28,21 +23,15 @@ test('the tutorial quotes its own page', () => {
 });
 
 test('both pages of the tutorial do what it says', { skip, timeout: 180_000 }, async (t) => {
-  const { chromium } = await import(playwright);
   const data = mkdtempSync(join(tmpdir(), 'yizhan-tutorial-'));
   let page = pages[0];
-  const web = createServer((_, response) => {
-    response.setHeader('Content-Type', 'text/html; charset=utf-8');
-    response.end(page.replaceAll('http://localhost:8080', `http://${server.http}`));
-  });
-  await new Promise((resolve) => web.listen(0, '127.0.0.1', resolve));
-  const origin = `http://127.0.0.1:${web.address().port}`;
+  const web = await serve(() => page.replaceAll('http://localhost:8080', `http://${server.http}`));
+  const { origin } = web;
   let server = await RealServer.start(data, { sets: [`http.origins=${origin}`] });
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--headless', '--no-sandbox', '--disable-gpu'] });
+  const browser = await openBrowser();
   t.after(async () => {
     await browser.close();
-    web.close();
-    web.closeAllConnections();
+    web.stop();
     await server.stop('SIGTERM');
     rmSync(data, { recursive: true });
   });
