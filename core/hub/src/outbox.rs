@@ -15,7 +15,7 @@ use crate::{
     message::{Batch, Position, Record},
     space::Lag,
     store::{Missed, Page},
-    subscription::{Gap, Pace, Subscription},
+    subscription::{Gap, Pace, Subscription, Verdict},
     topic::{Filter, Topic},
 };
 
@@ -204,102 +204,75 @@ impl Outbox {
         if self.push_whole(slot, batch, lag, limits) {
             return pushed;
         }
-        let Some(Some(subscription)) = self.subscriptions.get_mut(slot as usize) else { return pushed };
         for record in batch.records() {
-            let fits = self.ready_records < limits.records_max && self.ready_bytes < limits.bytes_max;
-            let verdict = match record.position {
-                Some(position) => {
-                    let Some(feed) = subscription.feeds.iter().position(|f| f.sent.same_lane(&position))
-                    else {
-                        continue;
-                    };
-                    let room = subscription.has_room() && fits;
-                    let feed = &mut subscription.feeds[feed];
-                    match feed.pace {
-                        Pace::Behind(newest) => {
-                            feed.pace = Pace::Behind(newest.max(position.offset));
-                            continue;
-                        }
-                        Pace::Locating(newest) => {
-                            feed.pace = Pace::Locating(newest.max(position.offset));
-                            continue;
-                        }
-                        Pace::Live if !guard("new to the feed", position.offset > feed.sent.offset) => {
-                            continue;
-                        }
-                        Pace::Live if room => {
-                            feed.sent = position;
-                            Verdict::Fits
-                        }
-                        Pace::Live if feed.lag == Lag::CatchUp => {
-                            // The journal has it: the reader's own task goes on from there.
-                            feed.pace = Pace::Behind(position.offset);
-                            self.behind = true;
-                            continue;
-                        }
-                        Pace::Live => {
-                            feed.sent = position;
-                            Verdict::Overflow(feed.lag)
-                        }
-                    }
-                }
-                None if fits => Verdict::Fits,
-                None => Verdict::Overflow(lag),
-            };
-            if !wanted(subscription, record) {
-                continue;
+            if self.push_one(slot, record, lag, limits, &wanted) == Pushing::Lost {
+                self.missed += 1;
+                self.untold = true;
+                pushed.skipped += 1;
             }
-            let latest_key = (lag == Lag::Latest)
-                .then(|| (slot, record.message.topic.clone(), record.message.key.clone()));
-            if let Some(key) = &latest_key
-                && let Some(place) = self.latest.get(key).and_then(|at| at.checked_sub(self.popped))
-                && let Some(waiting) = self.ready.get_mut(place as usize)
-                && waiting.life == subscription.life
-            {
-                // The older one is superseded, as its space wants it: nothing was missed.
-                waiting.what = What::Record(record.clone());
-                continue;
-            }
-            match verdict {
-                Verdict::Fits => {}
-                Verdict::Overflow(Lag::Close) => {
-                    self.leave.get_or_insert(Close::TOO_SLOW);
-                    continue;
-                }
-                Verdict::Overflow(_) => {
-                    subscription.lose(record);
-                    self.missed += 1;
-                    self.untold = true;
-                    pushed.skipped += 1;
-                    continue;
-                }
-            }
-            if let Some(window) = &mut subscription.window {
-                if window.room() == 0 || !window.waiting.is_empty() {
-                    window.waiting.push_back(record.clone());
-                    if window.waiting.len() > limits.records_max {
-                        window.waiting.pop_front();
-                        subscription.missed = subscription.missed.and(Missed::Count(1));
-                        self.missed += 1;
-                        self.untold = true;
-                        pushed.skipped += 1;
-                    }
-                    continue;
-                }
-                window.queued += 1;
-            }
-            let life = subscription.life;
-            for (missed, gap) in subscription.take_missed() {
-                self.ready.push_back(Ready { slot, life, what: What::Missed(missed, gap) });
-            }
-            if let Some(key) = latest_key {
-                self.latest.insert(key, self.popped + self.ready.len() as u64);
-            }
-            self.ready_bytes += record.weight();
-            self.ready_records += 1;
-            self.ready.push_back(Ready { slot, life, what: What::Record(record.clone()) });
         }
         pushed
+    }
+
+    fn push_one(
+        &mut self,
+        slot: u32,
+        record: &Arc<Record>,
+        lag: Lag,
+        limits: OutboxLimits,
+        wanted: impl Fn(&Subscription, &Record) -> bool,
+    ) -> Pushing {
+        let fits = self.ready_records < limits.records_max && self.ready_bytes < limits.bytes_max;
+        let Some(Some(subscription)) = self.subscriptions.get_mut(slot as usize) else {
+            return Pushing::Settled;
+        };
+        let verdict = subscription.judge(record, lag, fits);
+        self.behind |= verdict == Verdict::LeftToJournal;
+        if matches!(verdict, Verdict::NotNow | Verdict::LeftToJournal) || !wanted(subscription, record) {
+            return Pushing::Settled;
+        }
+        let latest_key =
+            (lag == Lag::Latest).then(|| (slot, record.message.topic.clone(), record.message.key.clone()));
+        if let Some(key) = &latest_key
+            && let Some(place) = self.latest.get(key).and_then(|at| at.checked_sub(self.popped))
+            && let Some(waiting) = self.ready.get_mut(place as usize)
+            && waiting.life == subscription.life
+        {
+            // The older one is superseded, as its space wants it: nothing was missed.
+            waiting.what = What::Record(record.clone());
+            return Pushing::Settled;
+        }
+        match verdict {
+            Verdict::Overflow(Lag::Close) => {
+                self.leave.get_or_insert(Close::TOO_SLOW);
+                return Pushing::Settled;
+            }
+            Verdict::Overflow(_) => {
+                subscription.lose(record);
+                return Pushing::Lost;
+            }
+            Verdict::Fits | Verdict::NotNow | Verdict::LeftToJournal => {}
+        }
+        if let Some(window) = &mut subscription.window {
+            if window.room() == 0 || !window.waiting.is_empty() {
+                if window.waiting.len() < limits.records_max {
+                    window.waiting.push_back(record.clone());
+                    return Pushing::Settled;
+                }
+                subscription.lose(record);
+                return Pushing::Lost;
+            }
+            window.queued += 1;
+        }
+        let life = subscription.life;
+        for (missed, gap) in subscription.take_missed() {
+            self.ready.push_back(Ready { slot, life, what: What::Missed(missed, gap) });
+        }
+        if let Some(key) = latest_key {
+            self.latest.insert(key, self.popped + self.ready.len() as u64);
+        }
+        self.enqueue(slot, life, What::Record(record.clone()));
+        Pushing::Settled
     }
 
     /// Takes a batch as one, where nothing has to be decided record by record. What the server pays for a
@@ -586,9 +559,13 @@ impl Outbox {
     }
 }
 
-enum Verdict {
-    Fits,
-    Overflow(Lag),
+/// What became of one record that was pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pushing {
+    /// It waits, or the journal has it, or it is not for this subscription.
+    Settled,
+    /// It did not fit, and is counted as missed.
+    Lost,
 }
 
 fn tell(subscription: &mut Subscription, missed: Missed) -> Delivery {

@@ -74,6 +74,7 @@ pub async fn run(mut suite: Suite) -> usize {
         retention::by_age,
         retention::by_bytes,
         retention::a_gap_is_told,
+        retention::the_state_outlives_it,
         tables::a_value_has_a_version_that_grows,
         tables::putting_happens_only_as_expected,
         tables::of_many_who_put_at_once_one_wins,

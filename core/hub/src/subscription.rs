@@ -5,6 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use smallvec::SmallVec;
 
 use crate::{
+    guard::guard,
     link::SubscriptionId,
     message::{Position, Record},
     space::Lag,
@@ -49,6 +50,19 @@ impl Window {
     pub(crate) fn room(&self) -> usize {
         self.max.saturating_sub(self.queued + self.unacked.len())
     }
+}
+
+/// What is to become of a record for one subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is put into the outbox.
+    Fits,
+    /// There is no room, and its space says what then.
+    Overflow(Lag),
+    /// There is no room: from here on the feed reads the journal.
+    LeftToJournal,
+    /// The feed has it already, or will read it.
+    NotNow,
 }
 
 /// Where a subscription stands in one lane of one kept space.
@@ -123,6 +137,34 @@ impl Subscription {
     /// Whether something was missed and not told yet.
     pub(crate) fn has_missed(&self) -> bool {
         self.missed != Missed::NONE || self.missed_kept != Missed::NONE
+    }
+
+    /// What is to become of a record that comes from the publisher or the tail. `fits` says whether the
+    /// outbox has room, `lag` what its space wants where there is none.
+    pub(crate) fn judge(&mut self, record: &Record, lag: Lag, fits: bool) -> Verdict {
+        let Some(position) = record.position else {
+            return if fits { Verdict::Fits } else { Verdict::Overflow(lag) };
+        };
+        let room = fits && self.has_room();
+        let Some(feed) = self.feeds.iter_mut().find(|f| f.sent.same_lane(&position)) else {
+            return Verdict::NotNow;
+        };
+        match &mut feed.pace {
+            Pace::Behind(newest) | Pace::Locating(newest) => {
+                *newest = position.offset.max(*newest);
+                Verdict::NotNow
+            }
+            Pace::Live if !guard("new to the feed", position.offset > feed.sent.offset) => Verdict::NotNow,
+            Pace::Live if !room && feed.lag == Lag::CatchUp => {
+                // The journal has it: the reader's own task goes on from there.
+                feed.pace = Pace::Behind(position.offset);
+                Verdict::LeftToJournal
+            }
+            Pace::Live => {
+                feed.sent = position;
+                if room { Verdict::Fits } else { Verdict::Overflow(feed.lag) }
+            }
+        }
     }
 
     /// Counts a record that did not fit.

@@ -1,4 +1,4 @@
-//! What [`crate::drive`] and [`crate::EventBody`] share: a connection, its backend, the calls between
+//! What [`crate::drive()`] and [`crate::EventBody`] share: a connection, its backend, the calls between
 //! them, the one timer, and the buffers that a thread lends to one connection after the other.
 
 use std::{

@@ -6,7 +6,7 @@
 //!   `site.http(route, each)`, `site.websocket(door, path, subprotocols, each)`, `site.task(name, future)`.
 //! - [`Listen`], [`Http`], [`Limits`], [`TlsFiles`], [`Deflate`]: sections of the config.
 //! - [`Stream`]: a byte stream (TCP, TLS, a WebSocket over HTTP/2) with its [`Line`] and its [`Peer`].
-//! - [`drive`]: the shell that runs a connection and its backend over a stream until it has [`Ended`].
+//! - [`drive()`]: the shell that runs a connection and its backend over a stream until it has [`Ended`].
 //! - [`Route`], [`Request`], [`Response`], [`Body`], [`reply`]: plain HTTP.
 //! - [`EventBody`]: a response body that is a connection with no input (Server-Sent Events).
 //! - [`Upgrade`], [`Subprotocol`], [`Kind`]: what a WebSocket client asked for.
@@ -16,7 +16,7 @@
 //! What the server uses: [`Site::new`], [`Site::listen_http`], [`Site::start`] which gives an [`Open`]
 //! site: [`Open::bound`], [`Open::reload`], [`Open::drain`].
 //!
-//! Read in this order: [`address`], [`meters`], [`line`], [`stream`], [`drive`], [`websocket`], [`http`],
+//! Read in this order: [`address`], [`meters`], [`mod@line`], [`stream`], [`mod@drive`], [`websocket`], [`http`],
 //! [`site`].
 
 pub mod address;

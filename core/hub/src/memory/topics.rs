@@ -17,6 +17,8 @@ use crate::{
 /// Topics that nothing is left of whose numbers are remembered. Over it all of them are forgotten, and new
 /// topics begin with a number that none of the forgotten ones had.
 const EMPTY_TOPICS_MAX: usize = 100_000;
+/// Keyed records of a space that stay as state when retention takes them. Over it they go, oldest first.
+const STATE_RECORDS_MAX: usize = 1_000_000;
 
 #[derive(Default)]
 pub(super) struct TopicLog {
@@ -24,8 +26,8 @@ pub(super) struct TopicLog {
     pub(super) newest_seq: u64,
     /// Offsets in the lane of the records that are there; their numbers are the newest ones, densely.
     pub(super) offsets: VecDeque<u64>,
-    /// The offset of the newest record of each key.
-    keys: FxHashMap<Arc<str>, u64>,
+    /// The newest record of each key; it stays when retention takes it out of the log.
+    keys: FxHashMap<Arc<str>, Arc<Record>>,
     /// The newest record that retention took: its offset and when it was taken in.
     gone: Option<(u64, Timestamp)>,
 }
@@ -51,22 +53,26 @@ impl TopicLog {
         self.offsets.range(from..).copied()
     }
 
-    fn add(&mut self, offset: u64, record: &Record) {
+    fn is_empty(&self) -> bool {
+        self.offsets.is_empty() && self.keys.is_empty()
+    }
+
+    fn add(&mut self, offset: u64, record: &Arc<Record>) {
         self.offsets.push_back(offset);
         if let Some(key) = &record.message.key {
             if record.message.body.is_empty() {
                 self.keys.remove(key);
             } else {
-                self.keys.insert(key.clone(), offset);
+                self.keys.insert(key.clone(), record.clone());
             }
         }
     }
 
-    fn take_out(&mut self, offset: u64, record: &Record) {
+    fn take_out(&mut self, offset: u64, record: &Arc<Record>, keep_state: bool) {
         self.offsets.pop_front();
         self.gone = Some((offset, record.at));
-        if let Some(key) = &record.message.key
-            && self.keys.get(key) == Some(&offset)
+        if let Some(key) = record.message.key.as_ref().filter(|_| !keep_state)
+            && self.keys.get(key).is_some_and(|newest| Arc::ptr_eq(newest, record))
         {
             self.keys.remove(key);
         }
@@ -77,6 +83,8 @@ impl TopicLog {
 pub(super) struct Topics {
     by_name: BTreeMap<Topic, TopicLog>,
     empty: usize,
+    /// Keys of all topics together.
+    keys: usize,
     /// The highest number of a forgotten topic.
     forgotten_seq: u64,
     /// The newest record of a forgotten topic.
@@ -100,19 +108,23 @@ impl Topics {
     }
 
     /// Notes a record at the place that [`place`](Self::place) gave.
-    pub(super) fn add(&mut self, offset: u64, record: &Record) {
+    pub(super) fn add(&mut self, offset: u64, record: &Arc<Record>) {
         if let Some(log) = self.by_name.get_mut(&record.message.topic) {
-            self.empty -= usize::from(log.offsets.is_empty());
+            self.empty -= usize::from(log.is_empty());
+            self.keys -= log.keys.len();
             log.newest_seq = record.seq;
             log.add(offset, record);
+            self.keys += log.keys.len();
         }
     }
 
     /// Takes the oldest record of a topic out.
-    pub(super) fn take_out(&mut self, offset: u64, record: &Record) {
+    pub(super) fn take_out(&mut self, offset: u64, record: &Arc<Record>) {
         if let Some(log) = self.by_name.get_mut(&record.message.topic) {
-            log.take_out(offset, record);
-            self.empty += usize::from(log.offsets.is_empty());
+            self.keys -= log.keys.len();
+            log.take_out(offset, record, self.keys + log.keys.len() <= STATE_RECORDS_MAX);
+            self.keys += log.keys.len();
+            self.empty += usize::from(log.is_empty());
         }
         if self.empty > EMPTY_TOPICS_MAX {
             self.forget_empty();
@@ -122,11 +134,11 @@ impl Topics {
     fn forget_empty(&mut self) {
         let (mut seq, mut newest) = (self.forgotten_seq, self.forgotten);
         self.by_name.retain(|_, log| {
-            if log.offsets.is_empty() {
+            if log.is_empty() {
                 seq = seq.max(log.newest_seq);
                 newest = newest.max(log.gone);
             }
-            !log.offsets.is_empty()
+            !log.is_empty()
         });
         (self.forgotten_seq, self.forgotten, self.empty) = (seq, newest, 0);
     }
@@ -169,13 +181,11 @@ impl Topics {
             || self.matching(filter, None).any(|(_, log)| log.lane == lane && log.lost_after(offset))
     }
 
-    /// The places of the newest records of each key of matching topics: lane and offset, in order.
-    pub(super) fn state(&self, filter: &Filter) -> Vec<(u16, u64)> {
-        let mut places: Vec<_> = self
-            .matching(filter, None)
-            .flat_map(|(_, log)| log.keys.values().map(|offset| (log.lane, *offset)))
-            .collect();
-        places.sort_unstable();
-        places
+    /// The newest record of each key of matching topics, in the order of positions.
+    pub(super) fn state(&self, filter: &Filter) -> Vec<Arc<Record>> {
+        let mut records: Vec<_> =
+            self.matching(filter, None).flat_map(|(_, log)| log.keys.values().cloned()).collect();
+        records.sort_unstable_by_key(|record| record.position);
+        records
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{ALL, Suite, T0, append, beginnings, filter, history, message, open, read_on, seconds};
+use super::{
+    ALL, Suite, T0, append, beginnings, bodies, filter, history, keyed, message, open, read_on, seconds,
+};
 use crate::{
     space::Limits,
     store::{Journal, Missed, PageSize, Range, Store},
@@ -84,4 +86,23 @@ pub(super) async fn a_gap_is_told(suite: &Suite, store: Arc<dyn Store>) {
     }
     let (records, missed) = read_on(&journal, begin, &filter("other/#"), ALL).await;
     assert!(records.is_empty() && missed != Missed::Count(1), "what never was is not counted");
+}
+
+/// A lamp that was set once and then left alone is still set, however much was said since.
+pub(super) async fn the_state_outlives_it(suite: &Suite, store: Arc<dyn Store>) {
+    let journal = open(&store, &suite.space(Limits { records_max: 10, ..Limits::NONE }, 1)).await;
+    append(&journal, T0, keyed("lamp", "kitchen", "on")).await;
+    append(&journal, T0, keyed("lamp", "cellar", "on")).await;
+    for i in 0..50 {
+        append(&journal, T0, message("chatter", &i.to_string())).await;
+    }
+    let state = journal.state(&filter("#"), 9).await.expect("state is read");
+    assert_eq!(
+        state.iter().filter_map(|r| r.message.key.as_deref()).collect::<Vec<_>>(),
+        ["kitchen", "cellar"]
+    );
+    append(&journal, T0, keyed("lamp", "kitchen", "")).await;
+    append(&journal, T0, keyed("lamp", "cellar", "off")).await;
+    let state = journal.state(&filter("lamp"), 9).await.expect("state is read");
+    assert_eq!(bodies(&state), ["off"]);
 }
