@@ -19,7 +19,7 @@ pub struct Seams {
     /// [`Revoked::concerns`] shall end.
     pub revoked: Arc<dyn Fn(&Revoked) + Send + Sync>,
     /// Hears that a JWT names a key that is not known, at most once a minute: newer keys may be fetched
-    /// and given to [`Identity::set_keys`].
+    /// and given to [`Identity::set_keys`](crate::Identity::set_keys).
     pub keys_wanted: Arc<dyn Fn() + Send + Sync>,
 }
 
