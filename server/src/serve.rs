@@ -25,7 +25,7 @@ use tracing::{error, info, warn};
 use yizhan_hub::{Content, Hub, Topic};
 use yizhan_identity::Identity;
 use yizhan_net::Open;
-use yizhan_probe::{Export, Exporter, Logs};
+use yizhan_probe::{Export, Logs};
 use yizhan_talk::Clock;
 
 use crate::{
@@ -188,7 +188,7 @@ fn start_log(
         return Ok((Logs::start(&config.log.level, format, None)?, None, None));
     };
     let Export { exporter, figures, sending, finish } =
-        Exporter::new(url, &trace.service, &trace.level, trace.sample)?;
+        Export::new(url, &trace.service, &trace.level, trace.sample)?;
     let logs = Logs::start(&config.log.level, format, Some(exporter))?;
     Ok((logs, Some(figures), Some(SpansTask { task: tokio::spawn(sending), finish })))
 }

@@ -95,16 +95,13 @@ impl fmt::Debug for Export {
     }
 }
 
-/// What sends the spans. It ends when it is told to, or when the log does.
-pub type Sending = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
-
-impl Exporter {
+impl Export {
     /// An exporter to `url` (`/v1/traces` is added where it has no path), for the share `sampled` (0 to 1) of
     /// traces, with spans of `level` (a level, or targets with levels).
     ///
     /// # Errors
     /// See [`OtlpError`].
-    pub fn new(url: &str, service: &str, level: &str, sampled: f64) -> Result<Export, OtlpError> {
+    pub fn new(url: &str, service: &str, level: &str, sampled: f64) -> Result<Self, OtlpError> {
         let uri = traces_uri(url).ok_or_else(|| OtlpError::BadUrl(url.to_owned()))?;
         let targets: Targets = level.parse().map_err(|_| OtlpError::BadLevel(level.to_owned()))?;
         // The client's own spans must not make spans.
@@ -124,9 +121,14 @@ impl Exporter {
         ]});
         let (finish, told) = oneshot::channel();
         let sending = Box::pin(send_all(uri, resource, waiting, figures.clone(), told));
-        Ok(Export { exporter: Self { layer, targets }, figures, sending, finish })
+        Ok(Self { exporter: Exporter { layer, targets }, figures, sending, finish })
     }
+}
 
+/// What sends the spans. It ends when it is told to, or when the log does.
+pub type Sending = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Exporter {
     /// As a layer of a subscriber.
     pub fn into_layer<S>(self) -> impl Layer<S>
     where
@@ -435,7 +437,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let Export { exporter, figures, sending, finish: _finish } =
-            Exporter::new(&url, "yizhan-test", "debug", 1.0).unwrap();
+            Export::new(&url, "yizhan-test", "debug", 1.0).unwrap();
         let subscriber = tracing_subscriber::registry().with(exporter.into_layer());
         tracing::subscriber::with_default(subscriber, || {
             let outer = tracing::info_span!("connection", door = "ws", session = tracing::field::Empty);
@@ -469,7 +471,7 @@ mod tests {
     async fn what_waits_is_sent_before_the_end() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let Export { exporter, figures, sending, finish } = Exporter::new(&url, "y", "info", 1.0).unwrap();
+        let Export { exporter, figures, sending, finish } = Export::new(&url, "y", "info", 1.0).unwrap();
         // The log lives on, as it does in a server that ends.
         let subscriber = tracing_subscriber::registry().with(exporter.into_layer());
         let subscriber = tracing::Dispatch::new(subscriber);
@@ -487,7 +489,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/custom/path", listener.local_addr().unwrap());
         let Export { exporter, figures, sending, finish: _finish } =
-            Exporter::new(&url, "y", "info", 1.0).unwrap();
+            Export::new(&url, "y", "info", 1.0).unwrap();
         let subscriber = tracing_subscriber::registry().with(exporter.into_layer());
         tracing::subscriber::with_default(subscriber, || drop(tracing::info_span!("one")));
         let task = tokio::spawn(sending);
@@ -500,7 +502,7 @@ mod tests {
     #[test]
     fn nothing_is_sampled_at_zero_and_urls_are_checked() {
         let Export { exporter, figures, mut sending, finish: _finish } =
-            Exporter::new("http://127.0.0.1:1", "y", "info", 0.0).unwrap();
+            Export::new("http://127.0.0.1:1", "y", "info", 0.0).unwrap();
         let subscriber = tracing_subscriber::registry().with(exporter.into_layer());
         tracing::subscriber::with_default(subscriber, || drop(tracing::info_span!("one")));
         // The queue is empty and closed: the task is done at once, and sent nothing.
@@ -508,7 +510,7 @@ mod tests {
         assert!(sending.as_mut().poll(&mut context).is_ready());
         assert_eq!((figures.sent.value(), figures.lost.value()), (0, 0));
         for bad in ["127.0.0.1:4318", "ftp://x", "http://"] {
-            assert!(matches!(Exporter::new(bad, "y", "info", 1.0), Err(OtlpError::BadUrl(_))), "{bad}");
+            assert!(matches!(Export::new(bad, "y", "info", 1.0), Err(OtlpError::BadUrl(_))), "{bad}");
         }
     }
 }

@@ -393,7 +393,7 @@ impl Config {
             problems.push("trace.sample: 0 to 1".into());
         }
         if let Some(url) = &self.trace.otlp
-            && let Err(error) = yizhan_probe::Exporter::new(url, "", &self.trace.level, 0.0)
+            && let Err(error) = yizhan_probe::Export::new(url, "", &self.trace.level, 0.0)
         {
             problems.push(format!("trace.otlp: {error}"));
         }
