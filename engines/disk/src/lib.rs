@@ -5,10 +5,11 @@
 //! records: each one knows the one before it in its topic and one further back, so that history costs a
 //! few small reads, and memory grows with topics, not with records.
 //!
-//! Read in this order: [`codec`] (a record as bytes), `segment` and `log` (files), [`chain`](self)
+//! Read in this order: `codec` (a record as bytes), `segment` and `log` (files), `chain`
 //! (a topic's records), `index` (what is in memory), `lane`, `queue` and `writer` (what goes in), `read`
 //! and `history` (what comes out), `recover` and `checkpoint` (starting), `keep` and `shelf` (retention),
-//! `journal`, `tables`, `disk` (the store), `backup` and `check` (tools).
+//! `journal`, `tables`, `disk` (the store), `backup`,
+//! `check` and `repair` (tools).
 
 mod backup;
 mod chain;
