@@ -363,9 +363,11 @@ impl Config {
 
     /// Doors that others than this machine can reach: `--dev` has none.
     pub(crate) fn not_loopback(&self) -> Vec<String> {
-        let mut doors = vec![("http.listen", &self.http.listen)];
-        #[cfg(feature = "socket")]
-        doors.push(("socket.tcp.listen", &self.socket.tcp.listen));
+        let doors = [
+            ("http.listen", &self.http.listen),
+            #[cfg(feature = "socket")]
+            ("socket.tcp.listen", &self.socket.tcp.listen),
+        ];
         let open = doors.into_iter().filter(|(_, listen)| listen.iter().any(|at| !at.ip().is_loopback()));
         open.map(|(key, _)| format!("{key}: --dev lets everybody in, so it listens on loopback only"))
             .collect()
