@@ -148,6 +148,11 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     while let Told::Reload = signals.next().await {
         running.reload().await;
     }
+    end(running, signals, &run_file).await
+}
+
+/// Drains; a second signal ends it at once.
+async fn end(running: Running, mut signals: Signals, run_file: &Path) -> anyhow::Result<()> {
     tokio::select! {
         result = running.drain() => {
             // Tools look there for a server that runs; this one does not any more.
