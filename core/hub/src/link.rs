@@ -116,8 +116,8 @@ pub struct Publish {
     pub topic: Topic,
     /// See [`crate::Message::key`].
     pub key: Option<Arc<str>>,
-    /// The client's own id for it: repeated within the window, it is answered like the first. Ids of
-    /// different users never meet.
+    /// The client's own id for it: repeated by the same user on the same topic within the window, it is
+    /// answered like the first. All anonymous clients are one user.
     pub id: Option<Arc<str>>,
     /// How the body is to be read.
     pub content: Content,

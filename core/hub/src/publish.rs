@@ -349,7 +349,7 @@ pub(crate) fn promise(keep: Keep) -> Durability {
 }
 
 pub(crate) fn message_of(now: Now, from: Sender, publish: Publish) -> Message {
-    let id = publish.id.as_deref().map(|id| message_id(&from.user, id));
+    let id = publish.id.as_deref().map(|id| message_id(&from.user, &publish.topic, id));
     Message {
         topic: publish.topic,
         key: publish.key,
@@ -362,12 +362,13 @@ pub(crate) fn message_of(now: Now, from: Sender, publish: Publish) -> Message {
     }
 }
 
-/// Ids of different users never meet: a hash that nobody can aim.
-fn message_id(user: &str, id: &str) -> MessageId {
+/// Ids of different users and topics never meet: a hash that nobody can aim.
+fn message_id(user: &str, topic: &Topic, id: &str) -> MessageId {
     let mut hash = Sha256::new();
-    hash.update((user.len() as u64).to_le_bytes());
-    hash.update(user);
-    hash.update(id);
+    for part in [user, topic.as_str(), id] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
     let mut half = [0; 16];
     half.copy_from_slice(&hash.finalize()[..16]);
     MessageId(u128::from_le_bytes(half))
