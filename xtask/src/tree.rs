@@ -55,23 +55,8 @@ impl Tree {
         let mut files = Vec::new();
         gather(&root, &root, &mut files);
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        let output = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
-            .args([
-                "metadata",
-                "--format-version",
-                "1",
-                "--locked",
-                "--offline",
-                "--filter-platform",
-                &host()?,
-            ])
-            .current_dir(&root)
-            .output()
-            .map_err(|error| format!("cargo metadata: {error}"))?;
-        if !output.status.success() {
-            return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr)));
-        }
-        let metadata = serde_json::from_slice(&output.stdout).map_err(|e| format!("cargo metadata: {e}"))?;
+        // A fresh machine may not have all dependencies yet; only then the network is needed.
+        let metadata = ask_cargo(&root, &["--offline"]).or_else(|_| ask_cargo(&root, &[]))?;
         Ok(Self { root, files, metadata })
     }
 
@@ -95,6 +80,19 @@ impl Tree {
         let folder = manifest.parent().and_then(|folder| folder.strip_prefix(&self.root).ok());
         folder.map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default()
     }
+}
+
+fn ask_cargo(root: &Path, how: &[&str]) -> Result<Value, String> {
+    let output = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &host()?])
+        .args(how)
+        .current_dir(root)
+        .output()
+        .map_err(|error| format!("cargo metadata: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata: {error}"))
 }
 
 /// The machine's own target: of the others, Cargo may not have the dependencies here.
