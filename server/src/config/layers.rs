@@ -12,8 +12,12 @@ use super::{
 /// What the names of environment variables begin with: `YIZHAN_HTTP__LISTEN` is `http.listen`.
 const ENV_PREFIX: &str = "YIZHAN_";
 
-/// Variables with that beginning that are no settings.
-const ENV_OTHERS: [&str; 5] = ["YIZHAN_CA", "YIZHAN_CONFIG", "YIZHAN_DATA", "YIZHAN_SERVER", "YIZHAN_TOKEN"];
+/// What stands for the dot in them; every setting lies in a section, so every setting's name has it.
+const ENV_DOT: &str = "__";
+
+/// Variables with that beginning that are no settings and are meant.
+const ENV_OTHERS: [&str; 6] =
+    ["YIZHAN_BIN", "YIZHAN_CA", "YIZHAN_CONFIG", "YIZHAN_DATA", "YIZHAN_SERVER", "YIZHAN_TOKEN"];
 
 /// Where a config comes from; read again on SIGHUP.
 #[derive(Debug, Clone, Default)]
@@ -30,12 +34,18 @@ pub(crate) struct Layers {
     pub(crate) set: Vec<String>,
 }
 
-/// The process' variables that may be settings, in the order of their names.
+/// The process' variables that are meant as settings, in the order of their names. What only looks like one
+/// may belong to somebody else's script: it is named, and left alone.
 pub(crate) fn environment() -> Vec<(String, String)> {
-    let mut all: Vec<_> = std::env::vars()
-        .filter(|(k, _)| k.starts_with(ENV_PREFIX) && !ENV_OTHERS.contains(&k.as_str()))
-        .collect();
+    let mut all: Vec<_> = std::env::vars().filter(|(k, _)| k.starts_with(ENV_PREFIX)).collect();
     all.sort();
+    all.retain(|(name, _)| {
+        let setting = name.contains(ENV_DOT);
+        if !setting && !ENV_OTHERS.contains(&name.as_str()) {
+            eprintln!("yizhan: {name} is no setting (those look like YIZHAN_HTTP__LISTEN): it is left alone");
+        }
+        setting
+    });
     all
 }
 
