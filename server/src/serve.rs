@@ -125,7 +125,7 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     let keys = Arc::new(keys::Keys::new(identity.clone(), keys_wanted));
     tasks.push(tokio::spawn(keys.clone().run(shared.clone())));
     tasks.push(tokio::spawn(tick(hub.clone(), doors.maintain, store.clone(), figures.clone())));
-    tasks.push(tokio::spawn(sweep(identity.clone(), clock.clone())));
+    tasks.push(tokio::spawn(sweep(hub.clone(), identity.clone(), clock.clone())));
     tasks.push(tokio::spawn(control::listen(&data, store.clone())?));
     let ticket = identity.bootstrap(clock.now()).await.context("cannot look for an owner")?;
     let run_file = announce(&config, &layers, &data, &identity, &figures, open.bound(), ticket)?;
@@ -300,12 +300,16 @@ async fn tick(hub: Hub, doors: Vec<Box<dyn Fn() + Send + Sync>>, store: Arc<Stor
     }
 }
 
-async fn sweep(identity: Identity, clock: Arc<dyn Clock>) {
+/// What is done at the start and each hour: clearing away what has expired.
+async fn sweep(hub: Hub, identity: Identity, clock: Arc<dyn Clock>) {
     let mut ticks = interval(SWEEP_EVERY);
     loop {
         ticks.tick().await;
         if let Err(error) = identity.sweep(clock.now().wall).await {
             warn!(%error, "expired tokens and tickets could not be cleared away");
+        }
+        if let Err(error) = hub.purge().await {
+            warn!(%error, "sessions that nobody came back to could not be cleared away");
         }
     }
 }

@@ -166,4 +166,23 @@ mod tests {
             assert_eq!(Saved::from_bytes(&bytes[..cut]), None, "{cut}");
         }
     }
+
+    #[test]
+    fn a_session_that_was_live_when_the_server_died_sleeps_from_the_next_start_on() {
+        let second = |n: u64| Timestamp(n * 1_000_000);
+        let saved = |live| Saved {
+            id: SessionId(5),
+            secret: "s".into(),
+            user: "ann".into(),
+            keep: Duration::from_secs(60),
+            at: second(100),
+            live,
+            subscriptions: vec![],
+        };
+        let opened = second(5000);
+        assert!(!saved(true).is_over(second(5060), opened));
+        assert!(saved(true).is_over(second(5061), opened));
+        assert!(saved(false).is_over(second(5000), opened));
+        assert!(!saved(false).is_over(second(160), second(0)));
+    }
 }
