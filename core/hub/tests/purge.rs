@@ -61,7 +61,9 @@ fn come_in(hub: &Hub, keep: u64) {
         keep: Duration::from_secs(keep),
         last_message: None,
     };
-    let Called::Later(answer) = link.call(hub.now(), Call::Hello(Box::new(hello))) else { panic!("hello waits") };
+    let Called::Later(answer) = link.call(hub.now(), Call::Hello(Box::new(hello))) else {
+        panic!("hello waits")
+    };
     assert!(matches!(ready(answer), Answer::Opened(_)));
 }
 
