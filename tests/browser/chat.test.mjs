@@ -157,7 +157,7 @@ describe('the console', { skip }, () => {
     await write(bob, 'written while away 1');
     await write(bob, 'written while away 2');
     await bob.locator('.message.waiting .trouble').first().waitFor();
-    assert.equal(await bob.locator('.message.waiting').count(), 2);
+    await eventually('both wait', async () => (await bob.locator('.message.waiting').count()) === 2);
     await bob.screenshot({ path: join(shots, 'away.png') });
     road.mend();
     await stands(bob, 'while you were away 3');
