@@ -34,30 +34,24 @@ const PRESENCE_DEVICES_MAX: usize = 16;
 
 /// What the hub remembers of comings and goings.
 pub(crate) struct Attendance {
-    started: Mutex<Option<Instant>>,
-    /// Sleeping sessions by when they end.
+    started: Instant,
+    /// Sleeping sessions by when they end. An entry that its session's `asleep_until` does not agree with is
+    /// of an earlier sleep, and is passed over.
     ends: Mutex<BTreeSet<(Instant, SessionId)>>,
     dirty: Mutex<FxHashMap<SessionId, Arc<Session>>>,
     buckets: Mutex<FxHashMap<Arc<str>, Arc<Bucket>>>,
 }
 
-impl Default for Attendance {
-    fn default() -> Self {
-        Self {
-            started: Mutex::new(None),
-            ends: Mutex::default(),
-            dirty: Mutex::default(),
-            buckets: Mutex::default(),
-        }
-    }
-}
-
 impl Attendance {
+    pub(crate) fn new(started: Instant) -> Self {
+        Self { started, ends: Mutex::default(), dirty: Mutex::default(), buckets: Mutex::default() }
+    }
+
     /// Microseconds on a steady scale, for token buckets.
     pub(crate) fn steady_micros(&self, now: Now) -> u64 {
-        let start = *self.started.lock().get_or_insert(now.steady);
+        let since = now.steady.saturating_duration_since(self.started);
         // An hour ahead, so that a fresh bucket (zero) is a full one.
-        let micros = (now.steady.saturating_duration_since(start) + Duration::from_secs(3600)).as_micros();
+        let micros = (since + Duration::from_secs(3600)).as_micros();
         u64::try_from(micros).unwrap_or(u64::MAX)
     }
 
@@ -65,6 +59,13 @@ impl Attendance {
     pub(crate) fn touch(&self, session: &Arc<Session>) {
         if session.secret.is_some() {
             self.dirty.lock().insert(session.id, session.clone());
+        }
+    }
+
+    /// A session sleeps no longer.
+    fn forget_end(&self, asleep_until: Option<Instant>, id: SessionId) {
+        if let Some(end) = asleep_until {
+            self.ends.lock().remove(&(end, id));
         }
     }
 
@@ -207,7 +208,7 @@ impl Inner {
         now: Now,
         resume: &Resume,
     ) -> Result<Vec<(u32, crate::topic::Filter, Missed)>, Refused> {
-        let (waker, told) = {
+        let (waker, told, asleep_until) = {
             let mut state = session.lock();
             if state.ended {
                 return Err(Refused::NoSession);
@@ -218,12 +219,13 @@ impl Inner {
                 self.meters.links.down();
                 state.outbox.fall_asleep();
             }
-            (waker, state.outbox.wake_up(&resume.have))
+            let told = state.outbox.wake_up(&resume.have);
+            (waker, told, state.asleep_until.take())
         };
         if let Some(waker) = waker {
             waker.wake();
         }
-        self.attendance.ends.lock().retain(|(_, id)| *id != session.id);
+        self.attendance.forget_end(asleep_until, session.id);
         Ok(told)
     }
 
@@ -239,9 +241,10 @@ impl Inner {
             } else if session.secret.is_some() {
                 state.connection = None;
                 state.outbox.fall_asleep();
+                let end = self.clock.now().steady + session.keep;
+                state.asleep_until = Some(end);
                 drop(state);
                 self.meters.links.down();
-                let end = self.clock.now().steady + session.keep;
                 self.attendance.ends.lock().insert((end, session.id));
                 self.attendance.touch(session);
                 self.work.wake();
@@ -254,7 +257,7 @@ impl Inner {
 
     /// Ends a session for good. `close` says why where it is not the client's own doing.
     pub(crate) fn end_session(self: &Arc<Self>, session: &Arc<Session>, close: Option<Close>) {
-        let (subscriptions, last_message, was_live) = {
+        let (subscriptions, last_message, was_live, asleep_until) = {
             let mut state = session.lock();
             if std::mem::replace(&mut state.ended, true) {
                 return;
@@ -263,14 +266,15 @@ impl Inner {
             let subscriptions: Vec<_> = slots
                 .filter_map(|(slot, s)| Some((u32::try_from(slot).ok()?, s.as_ref()?.filter.clone())))
                 .collect();
-            (subscriptions, state.last_message.take(), state.connection.take().is_some())
+            let was_live = state.connection.take().is_some();
+            (subscriptions, state.last_message.take(), was_live, state.asleep_until.take())
         };
         for (slot, filter) in subscriptions {
             self.directory.remove(&filter, (session.id, slot));
         }
         self.sessions.remove(session);
         if session.secret.is_some() {
-            self.attendance.ends.lock().retain(|(_, id)| *id != session.id);
+            self.attendance.forget_end(asleep_until, session.id);
             self.attendance.touch(session);
             self.work.wake();
         }
@@ -294,8 +298,8 @@ impl Inner {
                     _ => None,
                 }
             };
-            let Some((_, id)) = due else { break };
-            if let Some(session) = self.sessions.find(id).filter(|s| s.lock().connection.is_none()) {
+            let Some((end, id)) = due else { break };
+            if let Some(session) = self.sessions.find(id).filter(|s| s.lock().asleep_until == Some(end)) {
                 self.end_session(&session, None);
             }
         }

@@ -209,19 +209,20 @@ impl Hub {
             };
             slots.push(SpaceSlot { space, journal });
         }
+        let Now { steady: started, wall: opened } = clock.now();
         let inner = Arc::new(Inner {
             dedups: Dedups::new(slots.iter().map(|s| s.space.dedup)),
             spaces: slots,
             finder,
             limits,
             access,
-            opened: clock.now().wall,
+            opened,
             clock,
             random,
             saved: store.table("sessions")?,
             directory: Directory::new(),
             sessions: Sessions::default(),
-            attendance: Attendance::default(),
+            attendance: Attendance::new(started),
             state: Mutex::default(),
             meters: Arc::default(),
             stopping: AtomicBool::new(false),

@@ -306,14 +306,6 @@ impl Hub {
     pub fn announce(&self, topic: Topic, key: Option<Arc<str>>, content: Content, body: Bytes) {
         self.inner.announce(topic, key, content, body);
     }
-
-    /// Whether some session listens to this topic, so that it is worth saying something there.
-    #[must_use]
-    pub fn has_listeners(&self, topic: &Topic) -> bool {
-        let mut any = false;
-        self.inner.directory.each(topic, |_, _| any = true);
-        any
-    }
 }
 
 impl Inner {

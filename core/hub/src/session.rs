@@ -1,6 +1,9 @@
 //! A session's life: open, taken over, asleep, ended.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -42,6 +45,8 @@ pub(crate) struct State {
     pub(crate) outbox: Outbox,
     /// The live connection; `None` while asleep.
     pub(crate) connection: Option<(Peer, Timestamp)>,
+    /// When it ends if nobody comes back; only while asleep.
+    pub(crate) asleep_until: Option<Instant>,
     /// Grows with every take-over, so that an older link knows that it is no longer the one.
     pub(crate) generation: u32,
     /// Numbers the lives of subscriptions.
@@ -63,6 +68,7 @@ impl Session {
         let state = State {
             outbox: Outbox::new(secret.is_some()),
             connection: connection.map(|peer| (peer, now.wall)),
+            asleep_until: None,
             generation: 0,
             lives: 0,
             last_message: None,
