@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use yizhan_talk::{Now, Timestamp};
 
@@ -11,9 +12,10 @@ use crate::{
 };
 
 /// What a client shows to come in. Its `Debug` says which kind it is and nothing else.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub enum Credentials {
     /// Nothing: anonymous, or a guest, where the operator allows it.
+    #[default]
     None,
     /// A name and a password.
     Password {
@@ -26,6 +28,13 @@ pub enum Credentials {
     Token(Arc<str>),
     /// A one-time ticket, made by somebody who was already in.
     Ticket(Arc<str>),
+    /// A TLS client certificate that the listener has verified, by the user it names.
+    Certificate {
+        /// The account's name, as the door's config takes it from the certificate.
+        user: Arc<str>,
+    },
+    /// What [`Call::Prove`](crate::Call::Prove) proved just before. The hub answers this one itself.
+    Proven,
 }
 
 impl fmt::Debug for Credentials {
@@ -35,6 +44,8 @@ impl fmt::Debug for Credentials {
             Self::Password { .. } => "Password(…)",
             Self::Token(_) => "Token(…)",
             Self::Ticket(_) => "Ticket(…)",
+            Self::Certificate { .. } => "Certificate(…)",
+            Self::Proven => "Proven",
         })
     }
 }
@@ -121,11 +132,46 @@ pub trait Access: Send + Sync + 'static {
         device: Option<Arc<str>>,
     ) -> BoxFuture<'static, Result<Principal, Refused>>;
 
+    /// Begins an exchange that proves who somebody is (SASL, RFC 4422); `None` where the mechanism is not
+    /// known.
+    fn begin(
+        &self,
+        _now: Now,
+        _peer: Peer,
+        _mechanism: &str,
+        _device: Option<Arc<str>>,
+    ) -> Option<Box<dyn Exchange>> {
+        None
+    }
+
+    /// A session of a client ended or lost its connection: what finds out who comes and goes too often.
+    fn left(&self, _now: Now, _peer: Peer, _who: &Principal) {}
+
     /// Whether `who` may do this with one topic. On the hot path: must not wait.
     fn may(&self, who: &Principal, action: Action, topic: &Topic) -> bool;
 
     /// Whether `who` may do this with everything that `filter` matches.
     fn may_filter(&self, who: &Principal, action: Action, filter: &Filter) -> Verdict;
+}
+
+/// An exchange that proves who somebody is, under way.
+pub trait Exchange: Send + Sync {
+    /// What the client said last, answered. The hub waits on no lock meanwhile.
+    fn step(&mut self, now: Now, data: Bytes) -> BoxFuture<'_, Result<Step, Refused>>;
+}
+
+/// What follows in an exchange.
+#[derive(Debug)]
+pub enum Step {
+    /// The client has to answer this.
+    Challenge(Bytes),
+    /// It is proven.
+    Proven {
+        /// Who it is.
+        principal: Principal,
+        /// What the client is told with it (SCRAM's server signature).
+        data: Bytes,
+    },
 }
 
 /// Lets everybody in and do everything outside `$` topics, except hearing them: for tests and `--dev`.

@@ -72,14 +72,17 @@ impl Outbox {
     /// The connection is gone and the session lives on: kept feeds wait in their journals, the others here.
     pub(crate) fn fall_asleep(&mut self) {
         self.waker = None;
+        self.asleep = true;
         self.latest = FxHashMap::default();
         let subscriptions = &mut self.subscriptions;
         self.ready.retain(|r| {
             let Some(Some(subscription)) = subscriptions.get_mut(r.slot as usize) else { return false };
             let kept = !subscription.feeds.is_empty();
             match &r.what {
-                What::Record(record) => record.position.is_none(),
-                What::Batch(batch) => batch.records().iter().all(|r| r.position.is_none()),
+                What::Record(record) => record.position.is_none() && !subscription.is_fleeting(record),
+                What::Batch(batch) => {
+                    batch.records().iter().all(|r| r.position.is_none() && !subscription.is_fleeting(r))
+                }
                 // Said again when the journal is read again.
                 What::Missed(_, gap) => *gap == Gap::Unkept,
                 What::StateEnd => {
@@ -111,6 +114,7 @@ impl Outbox {
     pub(crate) fn wake_up(&mut self, have: &[Have]) -> Vec<(SubscriptionId, Filter, Missed)> {
         let mut told = Vec::new();
         self.leave = None;
+        self.asleep = false;
         self.latest = FxHashMap::default();
         self.untold = false;
         let replay = std::mem::take(&mut self.replay);

@@ -7,22 +7,23 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_channel::oneshot;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use yizhan_talk::{Close, Now};
+use yizhan_talk::{Called, Close, Now};
 
 use crate::{
-    access::{Action, Bucket, Peer, Principal},
+    access::{Action, Bucket, Credentials, Peer, Principal},
     guard::guard,
     hub::Inner,
-    link::{Hello, Opened, Refused, Resume},
-    message::{Content, Sender, SessionId},
+    link::{Answer, Have, Hello, Keepsake, KeepsakePlace, Kept, LastMessage, Name, Opened, Refused, Resume},
+    message::{Content, Message, Sender, SessionId},
     publish::message_of,
-    saved::Saved,
-    session::{RateBuckets, Session},
+    saved::{Saved, SavedSubscription, id_of_name},
+    session::{Beginning, LastWord, RateBuckets, Session},
     store::{Expect, Missed, StoreError},
     subscription::{Feed, Pace, Subscription},
-    topic::Topic,
+    topic::{Filter, Topic},
 };
 
 /// The name that clients without an account share; nobody is told when one of them comes or goes.
@@ -31,6 +32,10 @@ pub const ANONYMOUS: &str = "anonymous";
 const PURGE_PAGE: usize = 256;
 /// Devices that one presence message names.
 const PRESENCE_DEVICES_MAX: usize = 16;
+/// Sessions of one user up to which each coming and going is told at once; above it, once a second.
+const PRESENCE_NOW_MAX: usize = 32;
+/// How long clients have to come back after a restart before their last messages are said.
+const RETURN_GRACE: Duration = Duration::from_secs(10);
 
 /// What the hub remembers of comings and goings.
 pub(crate) struct Attendance {
@@ -38,13 +43,46 @@ pub(crate) struct Attendance {
     /// Sleeping sessions by when they end. An entry that its session's `asleep_until` does not agree with is
     /// of an earlier sleep, and is passed over.
     ends: Mutex<BTreeSet<(Instant, SessionId)>>,
-    dirty: Mutex<FxHashMap<SessionId, Arc<Session>>>,
+    dirty: Mutex<Dirty>,
+    /// Held while a name is given to a session.
+    naming: Mutex<()>,
+    /// Last messages that are said if nobody comes back.
+    last_words: Mutex<BTreeSet<(Instant, SessionId)>>,
+    /// The same for saved sessions that nobody came back to since the start.
+    left_behind: Mutex<FxHashMap<SessionId, (Instant, Message)>>,
+    /// Those of them whose last message was said, to be written so.
+    said: Mutex<Vec<SessionId>>,
+    /// Users with so many sessions that their presence is told once a second.
+    crowds: Mutex<FxHashMap<Arc<str>, Arc<Principal>>>,
     buckets: Mutex<FxHashMap<Arc<str>, Arc<Bucket>>>,
 }
 
+/// Sessions that changed in a way that outlives the server.
+#[derive(Default)]
+struct Dirty {
+    /// To be saved now.
+    now: FxHashMap<SessionId, Arc<Session>>,
+    /// To be saved within about a second: how far its client is.
+    soon: FxHashMap<SessionId, Arc<Session>>,
+    waiting: Vec<Waiting>,
+}
+
+/// Told when what was dirty is safe.
+pub(crate) type Waiting = oneshot::Sender<Result<(), StoreError>>;
+
 impl Attendance {
     pub(crate) fn new(started: Instant) -> Self {
-        Self { started, ends: Mutex::default(), dirty: Mutex::default(), buckets: Mutex::default() }
+        Self {
+            started,
+            ends: Mutex::default(),
+            dirty: Mutex::default(),
+            naming: Mutex::default(),
+            last_words: Mutex::default(),
+            left_behind: Mutex::default(),
+            said: Mutex::default(),
+            crowds: Mutex::default(),
+            buckets: Mutex::default(),
+        }
     }
 
     /// Microseconds on a steady scale, for token buckets.
@@ -58,7 +96,19 @@ impl Attendance {
     /// This session changed in a way that outlives the server.
     pub(crate) fn touch(&self, session: &Arc<Session>) {
         if session.secret.is_some() {
-            self.dirty.lock().insert(session.id, session.clone());
+            let mut dirty = self.dirty.lock();
+            dirty.soon.remove(&session.id);
+            dirty.now.insert(session.id, session.clone());
+        }
+    }
+
+    /// This session's client is further than it was: worth saving, not worth hurrying.
+    pub(crate) fn touch_soon(&self, session: &Arc<Session>) {
+        if session.secret.is_some() {
+            let mut dirty = self.dirty.lock();
+            if !dirty.now.contains_key(&session.id) {
+                dirty.soon.entry(session.id).or_insert_with(|| session.clone());
+            }
         }
     }
 
@@ -69,8 +119,20 @@ impl Attendance {
         }
     }
 
-    pub(crate) fn take_dirty(&self) -> Vec<Arc<Session>> {
-        std::mem::take(&mut *self.dirty.lock()).into_values().collect()
+    /// What is to be saved now, and who waits for it.
+    pub(crate) fn take_dirty(&self) -> (Vec<Arc<Session>>, Vec<Waiting>) {
+        let mut dirty = self.dirty.lock();
+        let sessions = std::mem::take(&mut dirty.now).into_values().collect();
+        (sessions, std::mem::take(&mut dirty.waiting))
+    }
+
+    /// What was to be saved soon is to be saved now; whether there is any.
+    fn hurry(&self) -> bool {
+        let mut dirty = self.dirty.lock();
+        for (id, session) in std::mem::take(&mut dirty.soon) {
+            dirty.now.entry(id).or_insert(session);
+        }
+        !dirty.now.is_empty()
     }
 
     fn bucket(&self, name: String) -> Arc<Bucket> {
@@ -87,63 +149,119 @@ impl Inner {
         now: Now,
         peer: Peer,
         hello: Hello,
+        proven: Option<Principal>,
     ) -> Result<(Opened, Arc<Session>, u32), Refused> {
-        let Hello { credentials, device, resume, keep, last_message } = hello;
+        let Hello { credentials, device, resume, name, keep, last_message, keepsake } = hello;
         if self.stopping.load(Relaxed) {
             return Err(Refused::Stopping);
         }
-        let principal = Arc::new(self.access.admit(now, peer, credentials, device).await?);
-        let saved = match &resume {
-            Some(resume) if self.sessions.find(resume.session).is_none() => {
-                self.load_session(resume, &principal).await?
-            }
-            _ => None,
-        };
+        let principal = Arc::new(match (proven, &credentials) {
+            (Some(proven), Credentials::Proven) => proven,
+            _ => self.access.admit(now, peer, credentials, device).await?,
+        });
+        let last_word = last_message.map(|last| self.last_word(now, &principal, last)).transpose()?;
         let keep = keep.min(self.limits.keep_max);
-        let last_message = last_message.map(|will| self.check_last_message(&principal, will)).transpose()?;
-        let (session, told, resumed) = match resume {
-            Some(resume) => {
-                let session = match saved {
-                    Some(saved) => self.restore_session(now, peer, principal.clone(), saved),
-                    None => self.session_with_secret(resume.session, &resume.secret)?,
-                };
-                if session.principal().user != principal.user {
-                    return Err(Refused::NoSession);
-                }
-                session.admit_again(&*self.access, principal.clone());
-                let told = self.take_over(&session, peer, now, &resume)?;
-                (session, told, true)
+        let coming = Coming { now, peer, principal: principal.clone(), keep, keepsake };
+        let found = match (resume, name) {
+            (Some(resume), _) => self.go_on(&coming, &resume).await?,
+            (None, Some(name)) => self.come_by_name(coming, &name).await?,
+            (None, None) => {
+                // Zero is the server's own number.
+                let id = SessionId(((self.random)() as u64).max(1));
+                Found { session: self.new_session(id, None, coming)?, told: None, keepsake: None }
             }
-            None => (self.new_session(now, peer, principal.clone(), keep)?, Vec::new(), false),
         };
+        let Found { session, told, keepsake } = found;
         let generation = {
             let mut state = session.lock();
-            state.last_message = last_message.map(|will| {
-                let sender = Sender {
-                    user: principal.user.clone(),
-                    device: principal.device.clone(),
-                    session: session.id,
-                };
-                Box::new(message_of(now, sender, will))
+            state.last_message = last_word.map(|mut word| {
+                word.message.from.session = session.id;
+                Box::new(word)
             });
             state.generation
         };
         self.meters.links.up();
-        if resumed {
-            self.meters.sessions_resumed.one()
-        } else {
-            self.meters.sessions_opened.one()
-        }
+        let resumed = told.is_some();
+        let opened_or_resumed =
+            if resumed { &self.meters.sessions_resumed } else { &self.meters.sessions_opened };
+        opened_or_resumed.one();
         self.tell_presence(&session.principal());
+        let kept = match keepsake {
+            _ if !resumed => None,
+            Some(bytes) if !bytes.is_empty() => Some(Kept::Saved(bytes)),
+            _ => session.keepsake.get().map(Kept::Live),
+        };
         let opened = Opened {
             session: session.id,
             secret: session.secret.clone().unwrap_or_default(),
             principal,
             resumed,
-            keep: session.keep,
-            subscriptions: told,
+            keep: session.keep(),
+            subscriptions: told.unwrap_or_default(),
+            kept,
+            place: session.keepsake.clone(),
         };
         Ok((opened, session, generation))
+    }
+
+    /// A client says by number and secret which session it goes on with.
+    async fn go_on(self: &Arc<Self>, coming: &Coming, resume: &Resume) -> Result<Found, Refused> {
+        let saved = match self.sessions.find(resume.session) {
+            None => Some(self.load_session(resume, &coming.principal).await?),
+            Some(_) => None,
+        };
+        let (session, keepsake) = match saved {
+            Some(saved) => {
+                let _naming = self.attendance.naming.lock();
+                self.restore_session(coming, saved)
+            }
+            None => (self.session_with_secret(resume.session, &resume.secret)?, None),
+        };
+        if session.principal().user != coming.principal.user {
+            return Err(Refused::NoSession);
+        }
+        session.admit_again(&*self.access, coming.principal.clone());
+        let told = self.take_over(&session, coming, &resume.have)?;
+        Ok(Found { session, told: Some(told), keepsake })
+    }
+
+    /// A client comes by its session's name: it goes on with the one that is there, or that was saved, or
+    /// gets a new one.
+    async fn come_by_name(self: &Arc<Self>, coming: Coming, name: &Name) -> Result<Found, Refused> {
+        let id = id_of_name(&coming.principal.user, &name.name);
+        let saved = match self.sessions.find(id) {
+            None if !name.fresh => self.load_named(id, &name.name, &coming.principal).await?,
+            _ => None,
+        };
+        // Held so that a name never has two sessions.
+        let _naming = self.attendance.naming.lock();
+        let going_on = match self.sessions.find(id) {
+            Some(session) if name.fresh || !session.is_kept() => {
+                self.end_session(&session, Some(Close::TAKEN_OVER));
+                None
+            }
+            Some(session) => Some((session, None)),
+            None => saved.map(|saved| self.restore_session(&coming, saved)),
+        };
+        let Some((session, keepsake)) = going_on else {
+            self.say_left_behind(id);
+            let session = self.new_session(id, Some(name.name.clone()), coming)?;
+            return Ok(Found { session, told: None, keepsake: None });
+        };
+        session.admit_again(&*self.access, coming.principal.clone());
+        session.set_keep(coming.keep);
+        let told = self.take_over(&session, &coming, &[])?;
+        self.attendance.touch(&session);
+        self.saver.wake();
+        Ok(Found { session, told: Some(told), keepsake })
+    }
+
+    /// Checks a message that is for later.
+    fn last_word(&self, now: Now, who: &Principal, last: LastMessage) -> Result<LastWord, Refused> {
+        let LastMessage { publish, delay } = last;
+        let publish = self.check_last_message(who, publish)?;
+        let sender = Sender { user: who.user.clone(), device: who.device.clone(), session: SessionId(0) };
+        Ok(LastWord { message: message_of(now, sender, publish), delay })
     }
 
     fn check_last_message(
@@ -163,22 +281,23 @@ impl Inner {
 
     fn new_session(
         &self,
-        now: Now,
-        peer: Peer,
-        principal: Arc<Principal>,
-        keep: Duration,
+        id: SessionId,
+        name: Option<Arc<str>>,
+        coming: Coming,
     ) -> Result<Arc<Session>, Refused> {
         if self.sessions.len() >= self.limits.sessions_max {
             return Err(Refused::Store(StoreError::Busy));
         }
-        // Zero is the server's own number.
-        let id = SessionId(((self.random)() as u64).max(1));
+        let Coming { now, peer, principal, keep, keepsake } = coming;
         let secret = (!keep.is_zero()).then(|| format!("{:032x}", (self.random)()).into());
         let rates = self.rate_buckets(&principal, peer);
-        let session = Arc::new(Session::new(id, secret, principal, keep, rates, now, Some(peer)));
+        let keepsake = KeepsakePlace::of(keepsake);
+        let connection = Some(peer);
+        let begin = Beginning { id, secret, name, principal, keep, keepsake, rates, connection };
+        let session = Arc::new(Session::new(now, begin));
         self.sessions.insert(&session, &*session.principal().user != ANONYMOUS);
         self.attendance.touch(&session);
-        self.work.wake();
+        self.saver.wake();
         Ok(session)
     }
 
@@ -202,57 +321,91 @@ impl Inner {
 
     /// Makes a new link the session's live one; an older one is told.
     fn take_over(
-        &self,
+        self: &Arc<Self>,
         session: &Arc<Session>,
-        peer: Peer,
-        now: Now,
-        resume: &Resume,
-    ) -> Result<Vec<(u32, crate::topic::Filter, Missed)>, Refused> {
-        let (waker, told, asleep_until) = {
+        coming: &Coming,
+        have: &[Have],
+    ) -> Result<Vec<(u32, Filter, Missed)>, Refused> {
+        let (waker, told, asleep_until, due, last_word) = {
             let mut state = session.lock();
             if state.ended {
                 return Err(Refused::NoSession);
             }
             state.generation = state.generation.wrapping_add(1);
             let waker = state.outbox.take_waker();
-            if state.connection.replace((peer, now.wall)).is_some() {
+            let last_word = state.last_message.take();
+            let mut cut_off = None;
+            if state.connection.replace((coming.peer, coming.now.wall)).is_some() {
                 self.meters.links.down();
                 state.outbox.fall_asleep();
+                // The connection before is cut: what was to be said without delay is said.
+                cut_off = last_word.filter(|word| word.delay == Some(Duration::ZERO));
             }
-            let told = state.outbox.wake_up(&resume.have);
-            (waker, told, state.asleep_until.take())
+            let told = state.outbox.wake_up(have);
+            (waker, told, state.asleep_until.take(), state.last_due.take(), cut_off)
         };
         if let Some(waker) = waker {
             waker.wake();
         }
         self.attendance.forget_end(asleep_until, session.id);
+        if let Some(due) = due {
+            self.attendance.last_words.lock().remove(&(due, session.id));
+        }
+        if let Some(word) = last_word {
+            self.say(word.message);
+        }
         Ok(told)
     }
 
     /// A link was dropped. Its session ends, or falls asleep.
-    pub(crate) fn link_gone(self: &Arc<Self>, session: &Arc<Session>, generation: u32, goodbye: bool) {
-        {
+    pub(crate) fn link_gone(self: &Arc<Self>, session: &Arc<Session>, generation: u32, leaving: Leaving) {
+        let now = self.clock.now();
+        let (said, peer) = {
             let mut state = session.lock();
             if !guard("the last link", state.generation == generation) || state.ended {
                 return;
             }
-            if goodbye {
+            let peer = state.connection.map(|(peer, _)| peer);
+            if leaving != Leaving::Vanished {
                 state.last_message = None;
-            } else if session.secret.is_some() {
+            }
+            let (keep, stays) = (session.keep(), leaving != Leaving::Goodbye && session.is_kept());
+            if stays {
                 state.connection = None;
                 state.outbox.fall_asleep();
-                let end = self.clock.now().steady + session.keep;
+                let end = far(now.steady, keep);
                 state.asleep_until = Some(end);
-                drop(state);
-                self.meters.links.down();
+                let mut said = None;
+                if let Some(delay) = state.last_message.as_ref().and_then(|word| word.delay) {
+                    if delay.is_zero() {
+                        said = state.last_message.take();
+                    } else if delay < keep {
+                        let due = far(now.steady, delay);
+                        state.last_due = Some(due);
+                        self.attendance.last_words.lock().insert((due, session.id));
+                    }
+                }
                 self.attendance.ends.lock().insert((end, session.id));
-                self.attendance.touch(session);
-                self.work.wake();
-                self.tell_presence(&session.principal());
-                return;
+                (Some(said), peer)
+            } else {
+                (None, peer)
             }
+        };
+        match said {
+            Some(said) => {
+                self.meters.links.down();
+                self.attendance.touch(session);
+                self.saver.wake();
+                if let Some(word) = said {
+                    self.say(word.message);
+                }
+                self.tell_presence(&session.principal());
+            }
+            None => self.end_session(session, None),
         }
-        self.end_session(session, None);
+        if let Some(peer) = peer {
+            self.access.left(now, peer, &session.principal());
+        }
     }
 
     /// Ends a session for good. `close` says why where it is not the client's own doing.
@@ -264,26 +417,35 @@ impl Inner {
             }
             let slots = state.outbox.subscriptions.iter().enumerate();
             let subscriptions: Vec<_> = slots
-                .filter_map(|(slot, s)| Some((u32::try_from(slot).ok()?, s.as_ref()?.filter.clone())))
+                .filter_map(|(slot, s)| {
+                    let s = s.as_ref()?;
+                    Some((u32::try_from(slot).ok()?, s.filter.clone(), s.exclusive))
+                })
                 .collect();
             let was_live = state.connection.take().is_some();
+            if let Some(due) = state.last_due.take() {
+                self.attendance.last_words.lock().remove(&(due, session.id));
+            }
             (subscriptions, state.last_message.take(), was_live, state.asleep_until.take())
         };
-        for (slot, filter) in subscriptions {
+        for (slot, filter, exclusive) in subscriptions {
             self.directory.remove(&filter, (session.id, slot));
+            if exclusive {
+                self.exclusive.lock().remove(&filter);
+            }
         }
         self.sessions.remove(session);
         if session.secret.is_some() {
             self.attendance.forget_end(asleep_until, session.id);
             self.attendance.touch(session);
-            self.work.wake();
+            self.saver.wake();
         }
         if was_live {
             self.meters.links.down();
         }
         Self::close_link(session, close.unwrap_or(Close::NORMAL));
-        if let Some(message) = last_message {
-            self.say(*message);
+        if let Some(word) = last_message {
+            self.say(word.message);
         }
         self.tell_presence(&session.principal());
     }
@@ -303,14 +465,91 @@ impl Inner {
                 self.end_session(&session, None);
             }
         }
+        self.say_due(now);
+        if self.attendance.hurry() {
+            self.saver.wake();
+        }
+        let crowds = std::mem::take(&mut *self.attendance.crowds.lock());
+        for who in crowds.into_values() {
+            self.tell_presence_now(&who);
+        }
         self.attendance.buckets.lock().retain(|_, bucket| Arc::strong_count(bucket) > 1);
     }
 
-    /// Says as a keyed record whether a user is here.
-    fn tell_presence(self: &Arc<Self>, who: &Principal) {
+    /// Says the last messages whose delay is over.
+    fn say_due(self: &Arc<Self>, now: Now) {
+        loop {
+            let (due, id) = {
+                let mut words = self.attendance.last_words.lock();
+                match words.first() {
+                    Some((due, _)) if *due <= now.steady => words.pop_first().unwrap_or((now.steady, SessionId(0))),
+                    _ => break,
+                }
+            };
+            let Some(session) = self.sessions.find(id) else { continue };
+            let word = {
+                let mut state = session.lock();
+                let is_due = state.last_due == Some(due);
+                if is_due {
+                    state.last_due = None;
+                }
+                if is_due { state.last_message.take() } else { None }
+            };
+            if let Some(word) = word {
+                self.say(word.message);
+                self.attendance.touch(&session);
+                self.saver.wake();
+            }
+        }
+        let due: Vec<SessionId> = {
+            let behind = self.attendance.left_behind.lock();
+            behind.iter().filter(|(_, (due, _))| *due <= now.steady).map(|(id, _)| *id).collect()
+        };
+        for id in due {
+            self.say_left_behind(id);
+        }
+    }
+
+    /// Says the last message of a saved session that nobody came back to.
+    fn say_left_behind(self: &Arc<Self>, id: SessionId) {
+        if let Some((_, message)) = self.attendance.left_behind.lock().remove(&id) {
+            self.say(message);
+            self.attendance.said.lock().push(id);
+            self.saver.wake();
+        }
+    }
+
+    /// Writes down that last messages were said, so that the next start does not say them again.
+    pub(crate) async fn write_said(&self) -> Result<(), StoreError> {
+        let said = std::mem::take(&mut *self.attendance.said.lock());
+        for id in said {
+            let Some(saved) = self.read_saved(id).await?.filter(|_| self.sessions.find(id).is_none()) else {
+                continue;
+            };
+            let silent = Saved { last_message: None, ..saved };
+            self.saved.put(&id.0.to_be_bytes(), Some(silent.to_bytes()), Expect::Any).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is something for [`write_said`](Self::write_said) to do.
+    pub(crate) fn has_said(&self) -> bool {
+        !self.attendance.said.lock().is_empty()
+    }
+
+    /// Says as a keyed record whether a user is here; for one with very many sessions within a second.
+    fn tell_presence(self: &Arc<Self>, who: &Arc<Principal>) {
         if &*who.user == ANONYMOUS {
             return;
         }
+        if self.sessions.count_of_user(&who.user) > PRESENCE_NOW_MAX {
+            self.attendance.crowds.lock().insert(who.user.clone(), who.clone());
+            return;
+        }
+        self.tell_presence_now(who);
+    }
+
+    fn tell_presence_now(self: &Arc<Self>, who: &Principal) {
         let Ok(topic) = Topic::new(&format!("$presence/user/{}", who.user)) else { return };
         let sessions = self.sessions.of_user(&who.user);
         let mut since = None;
@@ -333,6 +572,24 @@ impl Inner {
         self.announce(topic, Some("presence".into()), Content::Json, Bytes::from(body));
     }
 
+    /// Answers when the session is safe as it is now.
+    pub(crate) fn save_now(&self, session: &Arc<Session>) -> Called<Answer> {
+        if !session.is_kept() {
+            return Called::Done(Answer::Done);
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.attendance.touch(session);
+        self.attendance.dirty.lock().waiting.push(sender);
+        self.saver.wake();
+        Called::Later(Box::pin(async move {
+            match receiver.await {
+                Ok(Ok(())) => Answer::Done,
+                Ok(Err(error)) => Answer::Refused(Refused::Store(error)),
+                Err(_) => Answer::Refused(Refused::Stopping),
+            }
+        }))
+    }
+
     /// Writes a session to its table, or takes it out where it ended.
     pub(crate) async fn save_session(&self, session: &Session) -> Result<(), StoreError> {
         if session.secret.is_none() {
@@ -340,31 +597,63 @@ impl Inner {
         }
         let value = {
             let state = session.lock();
-            (!state.ended).then(|| Saved::of(session, &state, self.clock.now().wall).to_bytes())
+            let stays = !state.ended && session.is_kept();
+            stays.then(|| Saved::of(session, &state, self.clock.now().wall).to_bytes())
         };
         self.saved.put(&session.id.0.to_be_bytes(), value, Expect::Any).await.map(drop)
     }
 
     /// A session that this process does not know, from its table.
-    async fn load_session(&self, resume: &Resume, who: &Principal) -> Result<Option<Saved>, Refused> {
-        let found = self.saved.get(&resume.session.0.to_be_bytes()).await?;
-        let saved = found.and_then(|(bytes, _)| Saved::from_bytes(&bytes)).ok_or(Refused::NoSession)?;
+    async fn load_session(&self, resume: &Resume, who: &Principal) -> Result<Saved, Refused> {
+        let saved = self.read_saved(resume.session).await?.ok_or(Refused::NoSession)?;
         let right = same(saved.secret.as_bytes(), resume.secret.as_bytes()) && saved.user == who.user;
         let alive = !saved.is_over(self.clock.now().wall, self.opened);
-        if right && alive { Ok(Some(saved)) } else { Err(Refused::NoSession) }
+        if right && alive { Ok(saved) } else { Err(Refused::NoSession) }
     }
 
-    /// Takes saved sessions out of their table that nobody came back to.
-    pub(crate) async fn purge_saved(&self) -> Result<(), StoreError> {
+    /// The same by name; `None` where there is none that could go on.
+    async fn load_named(
+        &self,
+        id: SessionId,
+        name: &Arc<str>,
+        who: &Principal,
+    ) -> Result<Option<Saved>, Refused> {
+        let now = self.clock.now().wall;
+        Ok(self.read_saved(id).await?.filter(|saved| {
+            saved.name.as_ref() == Some(name) && saved.user == who.user && !saved.is_over(now, self.opened)
+        }))
+    }
+
+    async fn read_saved(&self, id: SessionId) -> Result<Option<Saved>, StoreError> {
+        let found = self.saved.get(&id.0.to_be_bytes()).await?;
+        Ok(found.and_then(|(bytes, _)| Saved::from_bytes(&bytes)))
+    }
+
+    /// Takes saved sessions out of their table that nobody came back to, and says their last messages; those
+    /// of the others are said if their clients do not come back.
+    pub(crate) async fn purge_saved(self: &Arc<Self>) -> Result<(), StoreError> {
         let mut after: Option<Bytes> = None;
         loop {
             let rows = self.saved.scan(b"", after.as_deref(), PURGE_PAGE).await?;
-            let now = self.clock.now().wall;
+            let now = self.clock.now();
             for (key, value) in &rows {
-                let over = Saved::from_bytes(value).is_none_or(|saved| {
-                    self.sessions.find(saved.id).is_none() && saved.is_over(now, self.opened)
+                let Some(saved) = Saved::from_bytes(value) else {
+                    self.saved.put(key, None, Expect::Any).await?;
+                    continue;
+                };
+                if self.sessions.find(saved.id).is_some() {
+                    continue;
+                }
+                let over = saved.is_over(now.wall, self.opened);
+                let last = saved.last_message.map(|word| {
+                    let wait = word.delay.unwrap_or(saved.keep).min(saved.keep).max(RETURN_GRACE);
+                    (far(now.steady, if over { Duration::ZERO } else { wait }), word.message)
                 });
+                if let Some(last) = last {
+                    self.attendance.left_behind.lock().entry(saved.id).or_insert(last);
+                }
                 if over {
+                    self.say_left_behind(saved.id);
                     self.saved.put(key, None, Expect::Any).await?;
                 }
             }
@@ -375,48 +664,100 @@ impl Inner {
         }
     }
 
-    /// Makes a saved session live again. Somebody else may have been quicker: then theirs stands.
-    fn restore_session(&self, now: Now, peer: Peer, principal: Arc<Principal>, saved: Saved) -> Arc<Session> {
+    /// Makes a saved session live again, and gives the bytes of its keepsake. Somebody else may have been
+    /// quicker: then theirs stands. Called with `naming` held.
+    fn restore_session(&self, coming: &Coming, saved: Saved) -> (Arc<Session>, Option<Bytes>) {
         if let Some(session) = self.sessions.find(saved.id) {
-            return session;
+            return (session, None);
         }
-        let rates = self.rate_buckets(&principal, peer);
-        let session =
-            Arc::new(Session::new(saved.id, Some(saved.secret), principal, saved.keep, rates, now, None));
+        self.attendance.left_behind.lock().remove(&saved.id);
+        let Coming { now, peer, principal, .. } = coming;
+        let begin = Beginning {
+            id: saved.id,
+            secret: Some(saved.secret),
+            name: saved.name,
+            principal: principal.clone(),
+            keep: saved.keep,
+            keepsake: KeepsakePlace::default(),
+            rates: self.rate_buckets(principal, *peer),
+            connection: None,
+        };
+        let session = Arc::new(Session::new(*now, begin));
         for entry in saved.subscriptions {
-            let mut subscription = Box::new(Subscription::new(entry.id, entry.filter.clone(), entry.window));
-            subscription.no_local = entry.no_local;
-            subscription.checked = true;
-            let mut whole = true;
-            for i in self.finder.overlapping(&entry.filter) {
-                let Some(journal) = &self.spaces[i].journal else {
-                    whole = false;
-                    continue;
-                };
-                for head in journal.heads() {
-                    let acked =
-                        entry.positions.iter().find(|p| p.same_lane(&head) && p.offset <= head.offset);
-                    let from = acked.copied().unwrap_or(head);
-                    let (space, lag) = (u16::try_from(i).unwrap_or(u16::MAX), self.spaces[i].space.lag);
-                    let pace = Pace::Behind(head.offset);
-                    // The client may say that it has more than was saved: let it, up to the head.
-                    subscription.feeds.push(Feed { space, sent: head, acked: from, pace, lag });
-                }
-            }
-            if !whole {
-                subscription.lost_unkept();
-            }
-            let slot = {
-                let mut state = session.lock();
-                state.lives += 1;
-                let life = state.lives;
-                state.outbox.add(subscription, life)
-            };
-            self.directory.insert(&entry.filter, slot, &session);
+            self.restore_subscription(&session, entry);
         }
         self.sessions.insert(&session, &*session.principal().user != ANONYMOUS);
-        session
+        (session, Some(saved.keepsake))
     }
+
+    fn restore_subscription(&self, session: &Arc<Session>, entry: SavedSubscription) {
+        let mut subscription = Box::new(Subscription::new(entry.id, entry.filter.clone(), entry.window));
+        subscription.no_local = entry.no_local;
+        subscription.qos = entry.qos;
+        subscription.exclusive = entry.exclusive;
+        subscription.checked = true;
+        if entry.exclusive {
+            self.exclusive.lock().entry(entry.filter.clone()).or_insert((session.id, entry.id));
+        }
+        let mut whole = true;
+        for i in self.finder.overlapping(&entry.filter) {
+            let Some(journal) = &self.spaces[i].journal else {
+                whole = false;
+                continue;
+            };
+            for head in journal.heads() {
+                let acked = entry.positions.iter().find(|p| p.same_lane(&head) && p.offset <= head.offset);
+                let from = acked.copied().unwrap_or(head);
+                let (space, lag) = (u16::try_from(i).unwrap_or(u16::MAX), self.spaces[i].space.lag);
+                let pace = Pace::Behind(head.offset);
+                subscription.feeds.push(Feed { space, sent: from, acked: from, pace, lag });
+            }
+        }
+        if !whole {
+            subscription.lost_unkept();
+        }
+        let slot = {
+            let mut state = session.lock();
+            state.lives += 1;
+            let life = state.lives;
+            state.outbox.add(subscription, life)
+        };
+        self.directory.insert(&entry.filter, slot, session);
+    }
+}
+
+/// A client that was let in and has no session yet.
+struct Coming {
+    now: Now,
+    peer: Peer,
+    principal: Arc<Principal>,
+    keep: Duration,
+    keepsake: Option<Arc<dyn Keepsake>>,
+}
+
+/// The session that a client gets.
+struct Found {
+    session: Arc<Session>,
+    /// For one that went on: its subscriptions, and what they lost.
+    told: Option<Vec<(u32, Filter, Missed)>>,
+    /// For one that was saved: the bytes of its keepsake.
+    keepsake: Option<Bytes>,
+}
+
+/// How a link ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// Without a word.
+    Vanished,
+    /// Said that it goes; the session sleeps where it is kept.
+    Rest,
+    /// Said that it goes for good.
+    Goodbye,
+}
+
+/// A moment that far ahead, or as far as moments go.
+fn far(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait).unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400))
 }
 
 /// Compares without telling by the time it takes where the difference is.

@@ -17,6 +17,7 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use tracing::{Instrument as _, Span, debug_span};
 use yizhan_talk::{Called, Clock, Close, Counter, Gauge, Histogram, Now, Timestamp};
 
@@ -24,7 +25,7 @@ use crate::{
     access::{Access, Peer},
     attend::Attendance,
     directory::Directory,
-    link::{Answer, Call, Delivery, Refused},
+    link::{Answer, Call, Delivery, Refused, SubscriptionId},
     live::{Handle, Link},
     message::{Batch, Record, SessionId},
     outbox::{OutboxLimits, Reading},
@@ -147,6 +148,10 @@ pub(crate) struct Inner {
     pub(crate) stopping: AtomicBool,
     tail: Mutex<TailQueue>,
     pub(crate) work: AtomicWaker,
+    /// Wakes the part of the work that saves sessions.
+    pub(crate) saver: AtomicWaker,
+    /// Filters that one subscription has for itself.
+    pub(crate) exclusive: Mutex<FxHashMap<Filter, (SessionId, SubscriptionId)>>,
 }
 
 #[derive(Default)]
@@ -228,6 +233,8 @@ impl Hub {
             stopping: AtomicBool::new(false),
             tail: Mutex::default(),
             work: AtomicWaker::new(),
+            saver: AtomicWaker::new(),
+            exclusive: Mutex::default(),
         });
         for (i, slot) in inner.spaces.iter().enumerate() {
             if let Some(journal) = &slot.journal {
@@ -235,7 +242,10 @@ impl Hub {
                 journal.set_tail(Arc::new(SpaceTail { space, hub: Arc::downgrade(&inner) }));
             }
         }
-        let work = Box::pin(work(Arc::downgrade(&inner)));
+        let (giving, saving) = (give_out(Arc::downgrade(&inner)), save_sessions(Arc::downgrade(&inner)));
+        let work = Box::pin(async move {
+            futures_util::future::join(giving, saving).await;
+        });
         Ok((Self { inner }, work))
     }
 
@@ -350,8 +360,10 @@ impl Inner {
             Call::PresenceOfUser(user) => {
                 self.presence_of_user(session, &user).map_or_else(refuse, Called::Done)
             }
-            Call::Hello(_) => Called::Done(Answer::Refused(Refused::HelloTwice)),
-            Call::Goodbye => {
+            Call::Save => self.save_now(session),
+            Call::Hello(_) | Call::Prove(_) => Called::Done(Answer::Refused(Refused::HelloTwice)),
+            // A link that is not the session's own cannot rest it.
+            Call::Rest { .. } | Call::Goodbye => {
                 self.end_session(session, None);
                 Called::Done(Answer::Done)
             }
@@ -465,8 +477,8 @@ pub(crate) fn refuse(refused: Refused) -> Called<Answer> {
     Called::Done(Answer::Refused(refused))
 }
 
-/// Gives kept records to listeners in the order of the tail, and saves sessions that changed.
-async fn work(hub: Weak<Inner>) {
+/// Gives kept records to listeners in the order of the tail.
+async fn give_out(hub: Weak<Inner>) {
     loop {
         // Waits until there is something, holding the hub only while looking.
         let Some(something) = poll_fn(|cx| {
@@ -476,17 +488,16 @@ async fn work(hub: Weak<Inner>) {
             let records = std::mem::take(&mut tail.records);
             let lost = std::mem::take(&mut tail.lost);
             drop(tail);
-            let dirty = hub.attendance.take_dirty();
-            if records.is_empty() && lost.is_empty() && dirty.is_empty() {
+            if records.is_empty() && lost.is_empty() {
                 return Poll::Pending;
             }
-            Poll::Ready(Some((hub, records, lost, dirty)))
+            Poll::Ready(Some((hub, records, lost)))
         })
         .await
         else {
             return;
         };
-        let (hub, mut records, lost, dirty) = something;
+        let (hub, mut records, lost) = something;
         let records = records.make_contiguous();
         for of_topic in records.chunk_by(|a, b| a.message.topic == b.message.topic) {
             hub.fan_out(hub.finder.find(&of_topic[0].message.topic), of_topic);
@@ -498,10 +509,40 @@ async fn work(hub: Weak<Inner>) {
                 session.wake();
             }
         }
-        for session in dirty {
-            if let Err(error) = hub.save_session(&session).await {
-                tracing::warn!(session = %session.id, %error, "a session could not be saved");
+    }
+}
+
+/// Saves sessions that changed, all that did at one time together, and tells who waits for it. There is one
+/// of it, so that an older state never follows a newer one.
+async fn save_sessions(hub: Weak<Inner>) {
+    loop {
+        let Some((hub, dirty, waiting)) = poll_fn(|cx| {
+            let Some(hub) = hub.upgrade() else { return Poll::Ready(None) };
+            hub.saver.register(cx.waker());
+            let (dirty, waiting) = hub.attendance.take_dirty();
+            if dirty.is_empty() && waiting.is_empty() && !hub.has_said() {
+                return Poll::Pending;
             }
+            Poll::Ready(Some((hub, dirty, waiting)))
+        })
+        .await
+        else {
+            return;
+        };
+        if let Err(error) = hub.write_said().await {
+            tracing::warn!(%error, "a saved session could not be changed");
+        }
+        let saving = dirty.iter().map(|session| hub.save_session(session));
+        let mut saved = Ok(());
+        for (session, result) in dirty.iter().zip(futures_util::future::join_all(saving).await) {
+            if let Err(error) = result {
+                tracing::warn!(session = %session.id, %error, "a session could not be saved");
+                saved = Err(error);
+            }
+        }
+        for waiting in waiting {
+            // Who waited may be gone.
+            drop(waiting.send(saved.clone()));
         }
     }
 }

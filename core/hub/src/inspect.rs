@@ -23,6 +23,12 @@ pub struct SessionView {
     pub user: Arc<str>,
     /// On which device.
     pub device: Option<Arc<str>>,
+    /// Its name among its user's sessions, where the client chose one: `mqtt:sensor-7`.
+    pub name: Option<Arc<str>>,
+    /// How long it outlives its connection.
+    pub keep: std::time::Duration,
+    /// Numbers of its door, by name: packets under way and so on.
+    pub figures: Vec<(&'static str, u64)>,
     /// When it was opened.
     pub opened_at: Timestamp,
     /// Its connection; `None` while it is asleep.

@@ -31,10 +31,10 @@ pub mod topic;
 
 pub use access::{Access, Action, Credentials, Peer, Principal, Verdict};
 pub use hub::{Hub, Limits as HubLimits, Meters, Options, Work};
-pub use link::{Answer, Call, Delivery, Hello, Refused};
+pub use link::{Answer, Call, Delivery, Hello, Keepsake, Refused};
 pub use live::{Handle, Link};
 pub use message::{
-    Batch, Content, Form, Headers, Message, MessageId, Position, Record, Sender, SessionId, SpaceId,
+    Batch, Content, Form, Headers, Message, MessageId, Position, Qos, Record, Sender, SessionId, SpaceId,
 };
 pub use space::{Keep, Lag, Limits, Space};
 pub use store::{Journal, Store, StoreError, Table};

@@ -7,7 +7,7 @@ use yizhan_talk::{Close, Timestamp};
 
 use crate::{
     access::{Action, Credentials, Principal},
-    message::{Content, Headers, Position, Record, SessionId},
+    message::{Content, Headers, Position, Qos, Record, SessionId},
     store::{Missed, PageSize, Range, StoreError},
     topic::{BadName, Filter, Topic},
 };
@@ -18,7 +18,10 @@ pub type SubscriptionId = u32;
 /// What a connection may ask.
 #[derive(Debug)]
 pub enum Call {
-    /// Who I am. The first call of every link; a second one is refused.
+    /// Who I am, in an exchange of several steps (SASL, RFC 4422). Before hello it proves who says hello with
+    /// [`Credentials::Proven`]; in an open session it proves anew that the same user is there.
+    Prove(Box<Prove>),
+    /// Who I am. The first call of every link besides [`Call::Prove`]; a second one is refused.
     Hello(Box<Hello>),
     /// Let me hear this.
     Subscribe(Box<Subscribe>),
@@ -36,12 +39,44 @@ pub enum Call {
     PresenceOfTopic(Topic),
     /// Whether this user is here, and on which devices.
     PresenceOfUser(Arc<str>),
+    /// What the session remembers is to be safe before this is answered: its subscriptions, its positions and
+    /// its keepsake. Answered at once for a session that ends with its connection.
+    Save,
+    /// I go. My session sleeps as long as it is kept, or ends; my last message is not said, or said as if I
+    /// had vanished.
+    Rest {
+        /// A new time for which the session is kept; `None` leaves it.
+        keep: Option<Duration>,
+        /// Whether the last message is said, after its delay.
+        say_last: bool,
+    },
     /// I go, and my session ends: no last message, nothing kept.
     Goodbye,
 }
 
-/// Who a client is and what it wants its session to be.
+/// One step of an exchange that proves who somebody is.
 #[derive(Debug)]
+pub struct Prove {
+    /// The mechanism's name (`SCRAM-SHA-256`); the same in every step of an exchange.
+    pub mechanism: Arc<str>,
+    /// The device, where the client names one.
+    pub device: Option<Arc<str>>,
+    /// What the client says in this step. Never logged.
+    pub data: Secret,
+}
+
+/// Bytes that do not show in `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Bytes);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Who a client is and what it wants its session to be.
+#[derive(Debug, Default)]
 pub struct Hello {
     /// What it shows.
     pub credentials: Credentials,
@@ -49,10 +84,59 @@ pub struct Hello {
     pub device: Option<Arc<str>>,
     /// A session to go on with.
     pub resume: Option<Resume>,
+    /// A session by the name that the client chose (MQTT's client id, XMPP's resource), one of each name for
+    /// each user. Without `resume`.
+    pub name: Option<Name>,
     /// How long the session outlives its connection; zero ends both at once. Cut to the server's limit.
     pub keep: Duration,
     /// Published when the session ends without a goodbye.
-    pub last_message: Option<Publish>,
+    pub last_message: Option<LastMessage>,
+    /// What the door remembers with the session, where a new one is made.
+    pub keepsake: Option<Arc<dyn Keepsake>>,
+}
+
+/// A session by name.
+#[derive(Debug, Clone)]
+pub struct Name {
+    /// The name, with the door's own prefix: `mqtt:sensor-7`.
+    pub name: Arc<str>,
+    /// An earlier session of this name ends, instead of going on (MQTT's clean start). One that is not kept
+    /// ends in any case.
+    pub fresh: bool,
+}
+
+/// What is published for a client that is gone.
+#[derive(Debug, Clone)]
+pub struct LastMessage {
+    /// What.
+    pub publish: Publish,
+    /// How long to wait after the connection is gone, in which the client may come back and nothing is said;
+    /// `None` waits until the session ends. A session that ends says it in any case.
+    pub delay: Option<Duration>,
+}
+
+/// What a door remembers with a session beyond its connection: packets under way, and so on.
+///
+/// The hub holds it while the session lives, gives it to the next connection, and writes its bytes with
+/// the session.
+pub trait Keepsake: Send + Sync + std::any::Any + std::fmt::Debug {
+    /// The bytes to keep; what the door reads them back from after a restart.
+    fn to_bytes(&self) -> Bytes;
+
+    /// Numbers that an operator would like to see, by name: packets under way and so on.
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+}
+
+/// A keepsake as a resumed session gives it back.
+#[derive(Debug, Clone)]
+pub enum Kept {
+    /// The very one that was given: the session lived on in this process.
+    Live(Arc<dyn Keepsake>),
+    /// The bytes of the one that was given: the server was restarted. Put the one made of them in place with
+    /// [`Opened::place`].
+    Saved(Bytes),
 }
 
 /// A session to go on with.
@@ -94,6 +178,56 @@ pub struct Subscribe {
     pub window: Option<u32>,
     /// Whether what this session itself publishes is left out.
     pub no_local: bool,
+    /// The most that is wanted: a record is delivered with this or with its own, whichever is less. Decides
+    /// whether a sleeping session collects records of spaces that keep nothing.
+    pub qos: Qos,
+    /// The group that shares the filter's records, each going to one member.
+    pub group: Option<Group>,
+    /// Refused where another session has this filter with this set.
+    pub exclusive: bool,
+}
+
+impl Subscribe {
+    /// A wish to hear a filter's topics from now on.
+    #[must_use]
+    pub fn new(id: SubscriptionId, filter: Filter) -> Self {
+        Self {
+            id,
+            filter,
+            from: Start::Now,
+            with_state: false,
+            window: None,
+            no_local: false,
+            qos: Qos::default(),
+            group: None,
+            exclusive: false,
+        }
+    }
+}
+
+/// A group of subscriptions that share a filter's records (MQTT 5 §4.8.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its name; groups of the same name and another filter are others.
+    pub name: Arc<str>,
+    /// Who gets the next record. The group's first member decides.
+    pub deal: Deal,
+    /// Records that may be under way to this member; at least 1.
+    pub window: u32,
+}
+
+/// Who of a group gets the next record. A member whose window is full is passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Deal {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// Who has the fewest under way.
+    LeastInflight,
+    /// Records of one publisher to the same member, as long as members stay the same.
+    HashSender,
+    /// The same member, until it leaves or its window is full.
+    Sticky,
 }
 
 /// Where a subscription begins.
@@ -101,6 +235,9 @@ pub struct Subscribe {
 pub enum Start {
     /// With what is published from now on.
     Now,
+    /// Where the subscription of this number and filter stands, with everything that waits for it; what it
+    /// wants is replaced. From now on where there is none.
+    Keep,
     /// After these places, one for each space and lane the client knows; elsewhere from now.
     Positions(Vec<Position>),
     /// With the record after this number of its one topic. Refused for a filter with wildcards.
@@ -129,6 +266,29 @@ pub struct Publish {
     pub expires_in: Option<Duration>,
     /// The durability the client wants; refused where the space promises less.
     pub wants: Durability,
+    /// How surely it is to be delivered, at most.
+    pub qos: Qos,
+    /// How long it waits in the server before it is published. It is safe on disk when it is answered.
+    pub delay: Option<Duration>,
+}
+
+impl Publish {
+    /// A body for a topic, and nothing else said.
+    #[must_use]
+    pub fn new(topic: Topic, body: Bytes) -> Self {
+        Self {
+            topic,
+            key: None,
+            id: None,
+            content: Content::default(),
+            headers: Headers::default(),
+            body,
+            expires_in: None,
+            wants: Durability::None,
+            qos: Qos::default(),
+            delay: None,
+        }
+    }
 }
 
 /// How safe a message is once it is acknowledged.
@@ -150,6 +310,8 @@ pub enum Acked {
     Number(u64),
     /// Up to this place in its lane.
     Position(Position),
+    /// The delivery with this number and no other: for members of a group.
+    One(u64),
 }
 
 /// What comes back for a call.
@@ -166,7 +328,11 @@ pub enum Answer {
         /// What retention took between where the client asked to begin and where it begins.
         missed: Missed,
     },
-    /// For [`Call::Unsubscribe`], [`Call::Ack`] and [`Call::Goodbye`].
+    /// For [`Call::Prove`]: what the client must answer next.
+    Challenge(Bytes),
+    /// For [`Call::Prove`]: it is proven, and what the client is told with it.
+    Proven(Bytes),
+    /// For [`Call::Unsubscribe`], [`Call::Ack`], [`Call::Save`], [`Call::Rest`] and [`Call::Goodbye`].
     Done,
     /// For [`Call::Publish`].
     Published(Receipt),
@@ -195,6 +361,32 @@ pub struct Opened {
     pub keep: Duration,
     /// For a resumed session: its subscriptions, and what each of them lost while asleep.
     pub subscriptions: Vec<(SubscriptionId, Filter, Missed)>,
+    /// What the door remembered with it, for a session that went on and had something.
+    pub kept: Option<Kept>,
+    /// Where the keepsake of this session lies.
+    pub place: KeepsakePlace,
+}
+
+/// Where a session's keepsake lies: a door that read one back from its bytes puts it here.
+#[derive(Debug, Clone, Default)]
+pub struct KeepsakePlace(Arc<parking_lot::Mutex<Option<Arc<dyn Keepsake>>>>);
+
+impl KeepsakePlace {
+    /// With this one in it.
+    pub(crate) fn of(keepsake: Option<Arc<dyn Keepsake>>) -> Self {
+        Self(Arc::new(parking_lot::Mutex::new(keepsake)))
+    }
+
+    /// Puts one there.
+    pub fn put(&self, keepsake: Arc<dyn Keepsake>) {
+        *self.0.lock() = Some(keepsake);
+    }
+
+    /// The one that lies there.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<dyn Keepsake>> {
+        self.0.lock().clone()
+    }
 }
 
 /// A publish that happened.
@@ -280,6 +472,12 @@ pub enum Refused {
     /// The token is not one that this server takes, and why.
     #[error("the token is not valid here: {0}")]
     BadToken(&'static str),
+    /// No such way to prove who one is.
+    #[error("the mechanism '{0}' is not known here, or this account cannot use it")]
+    NoMechanism(Arc<str>),
+    /// A ban keeps this client out.
+    #[error("this client is banned: {0}")]
+    Banned(Arc<str>),
     /// Too many wrong passwords: wait.
     #[error("too many failed attempts: try again later")]
     TooManyAttempts(Duration),
@@ -306,6 +504,15 @@ pub enum Refused {
     /// No subscription has this number.
     #[error("there is no subscription with this number")]
     NoSubscription,
+    /// Somebody else has this filter for themselves.
+    #[error("another client has '{0}' exclusively")]
+    Taken(Filter),
+    /// So many messages wait for their time already.
+    #[error("at most {0} messages may wait for their time")]
+    TooManyDelayed(usize),
+    /// The wait is longer than allowed.
+    #[error("a message waits at most {} seconds", .0.as_secs())]
+    DelayTooLong(Duration),
     /// A session has at most so many subscriptions.
     #[error("a session has at most {0} subscriptions: use a filter with wildcards")]
     TooManySubscriptions(usize),
@@ -365,14 +572,19 @@ impl Refused {
             Self::TokenExpired => 202,
             Self::BadToken(_) => 203,
             Self::TooManyAttempts(_) => 204,
+            Self::NoMechanism(_) => 205,
+            Self::Banned(_) => 206,
             Self::NotAllowed { .. } => 210,
             Self::NoSession => 301,
             Self::NoSubscription => 302,
+            Self::Taken(_) => 303,
             Self::NoSpace(_) => 310,
             Self::NotKept(_) => 311,
             Self::NotDurable { .. } => 312,
             Self::TooManySubscriptions(_) => 401,
             Self::TooFast(_) => 402,
+            Self::TooManyDelayed(_) => 403,
+            Self::DelayTooLong(_) => 404,
             Self::Stopping => 501,
             Self::Store(StoreError::Full) => 510,
             Self::Store(StoreError::Busy) => 511,

@@ -15,10 +15,11 @@ use parking_lot::Mutex;
 use yizhan_talk::{Backend, Called, Close, Now};
 
 use crate::{
-    access::Peer,
+    access::{Credentials, Exchange, Peer, Principal, Step},
+    attend::Leaving,
     guard::guard,
-    hub::Inner,
-    link::{Answer, Call, Delivery, Refused},
+    hub::{Inner, refuse},
+    link::{Answer, Call, Delivery, Prove, Refused},
     message::Record,
     outbox::{Reading, StateReading},
     session::Session,
@@ -35,10 +36,18 @@ pub struct Link {
     hub: Arc<Inner>,
     peer: Peer,
     stage: Stage,
+    proving: Option<Box<Proving>>,
     batch: Vec<Arc<Record>>,
     reading: Option<BoxFuture<'static, Read>>,
     /// Where the search for the next feed to read begins, so that no subscription starves another.
     turn: usize,
+}
+
+/// An exchange that proves who the client is.
+struct Proving {
+    mechanism: Arc<str>,
+    exchange: Arc<futures_util::lock::Mutex<Box<dyn Exchange>>>,
+    proven: Arc<Mutex<Option<Principal>>>,
 }
 
 enum Stage {
@@ -75,15 +84,19 @@ enum Read {
 
 impl Link {
     pub(crate) fn new(hub: Arc<Inner>, peer: Peer) -> Self {
-        Self { hub, peer, stage: Stage::New, batch: Vec::new(), reading: None, turn: 0 }
+        Self { hub, peer, stage: Stage::New, proving: None, batch: Vec::new(), reading: None, turn: 0 }
     }
 
     fn hello(&mut self, now: Now, hello: Box<crate::link::Hello>) -> Called<Answer> {
         let opening = Arc::new(Opening::default());
         self.stage = Stage::Opening(opening.clone());
         let (hub, peer) = (self.hub.clone(), self.peer);
+        let proven = self.proving.take().and_then(|proving| proving.proven.lock().take());
         Called::Later(Box::pin(async move {
-            let opened = hub.clone().open_session(now, peer, *hello).await;
+            let opened = match (&hello.credentials, &proven) {
+                (Credentials::Proven, None) => Err(Refused::NotAdmitted),
+                _ => hub.clone().open_session(now, peer, *hello, proven).await,
+            };
             let mut state = opening.state.lock();
             let answer = match opened {
                 Ok((opened, session, generation)) => {
@@ -109,6 +122,44 @@ impl Link {
             drop(state);
             opening.delivers.wake();
             answer
+        }))
+    }
+
+    /// One step of an exchange, before hello or in an open session.
+    fn prove(&mut self, now: Now, prove: Prove) -> Called<Answer> {
+        let Prove { mechanism, device, data } = prove;
+        let session = match &self.stage {
+            Stage::New => None,
+            Stage::Open(seat) => Some(seat.session.clone()),
+            Stage::Opening(_) | Stage::Closed => return refuse(Refused::HelloFirst),
+        };
+        let going_on = self.proving.as_ref().filter(|p| p.mechanism == mechanism && p.proven.lock().is_none());
+        if going_on.is_none() {
+            let begun = self.hub.access.begin(now, self.peer, &mechanism, device);
+            let Some(exchange) = begun else { return refuse(Refused::NoMechanism(mechanism)) };
+            let exchange = Arc::new(futures_util::lock::Mutex::new(exchange));
+            self.proving = Some(Box::new(Proving { mechanism, exchange, proven: Arc::default() }));
+        }
+        let Some(proving) = &self.proving else { return refuse(Refused::NotAdmitted) };
+        let (exchange, proven) = (proving.exchange.clone(), proving.proven.clone());
+        let hub = self.hub.clone();
+        Called::Later(Box::pin(async move {
+            let step = exchange.lock().await.step(now, data.0).await;
+            match step {
+                Ok(Step::Challenge(data)) => Answer::Challenge(data),
+                Ok(Step::Proven { principal, data }) => {
+                    match session {
+                        None => *proven.lock() = Some(principal),
+                        Some(session) if session.principal().user == principal.user => {
+                            *proven.lock() = Some(principal.clone());
+                            session.admit_again(&*hub.access, Arc::new(principal));
+                        }
+                        Some(_) => return Answer::Refused(Refused::NotAdmitted),
+                    }
+                    Answer::Proven(data)
+                }
+                Err(refused) => Answer::Refused(refused),
+            }
         }))
     }
 
@@ -206,15 +257,15 @@ impl Link {
         }
     }
 
-    fn leave(&mut self, goodbye: bool) {
+    fn leave(&mut self, leaving: Leaving) {
         self.settle();
         let stage = std::mem::replace(&mut self.stage, Stage::Closed);
         match stage {
-            Stage::Open(seat) => self.hub.link_gone(&seat.session, seat.generation, goodbye),
+            Stage::Open(seat) => self.hub.link_gone(&seat.session, seat.generation, leaving),
             // The hello is dropped with the connection; a session it made before that is its own to end.
             Stage::Opening(opening) => {
                 if let Some(seat) = opening.state.lock().seat.take() {
-                    self.hub.link_gone(&seat.session, seat.generation, goodbye);
+                    self.hub.link_gone(&seat.session, seat.generation, leaving);
                 }
             }
             Stage::New | Stage::Closed => {}
@@ -237,6 +288,7 @@ impl Backend for Link {
         self.settle();
         match (&self.stage, call) {
             (Stage::New, Call::Hello(hello)) => self.hello(now, hello),
+            (Stage::New | Stage::Open(_), Call::Prove(prove)) => self.prove(now, *prove),
             (Stage::New | Stage::Closed, _) => Called::Done(Answer::Refused(Refused::HelloFirst)),
             (Stage::Opening(_) | Stage::Open(_), Call::Hello(_)) => {
                 Called::Done(Answer::Refused(Refused::HelloTwice))
@@ -246,7 +298,15 @@ impl Backend for Link {
             }
             (Stage::Open(_), Call::Goodbye) => {
                 self.hub.flush(&mut self.batch);
-                self.leave(true);
+                self.leave(Leaving::Goodbye);
+                Called::Done(Answer::Done)
+            }
+            (Stage::Open(seat), Call::Rest { keep, say_last }) => {
+                if let Some(keep) = keep {
+                    seat.session.set_keep(keep.min(self.hub.limits.keep_max));
+                }
+                self.hub.flush(&mut self.batch);
+                self.leave(if say_last { Leaving::Vanished } else { Leaving::Rest });
                 Called::Done(Answer::Done)
             }
             (Stage::Open(seat), call) => self.hub.call(now, &seat.session, call, &mut self.batch),
@@ -310,7 +370,7 @@ impl Backend for Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.hub.flush(&mut self.batch);
-        self.leave(false);
+        self.leave(Leaving::Vanished);
     }
 }
 
@@ -334,7 +394,7 @@ impl Handle {
 
     /// Who the session belongs to.
     #[must_use]
-    pub fn principal(&self) -> Arc<crate::access::Principal> {
+    pub fn principal(&self) -> Arc<Principal> {
         self.session.principal().clone()
     }
 

@@ -32,6 +32,25 @@ pub struct Message {
     pub body: Bytes,
     /// From then on nobody is given this message any more.
     pub expires_at: Option<Timestamp>,
+    /// How surely it is to be delivered, at most.
+    pub qos: Qos,
+}
+
+/// The key of a topic's own value, where nothing names another: MQTT's retained message.
+pub const RETAINED: &str = "retained";
+
+/// How surely a message is to be delivered (MQTT 5 §4.3). A listener gets what the publisher asked for or
+/// what it asked for itself, whichever is less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Qos {
+    /// Once or not at all: nobody waits for an acknowledgement, and nothing is collected for sleepers where
+    /// the space keeps nothing.
+    AtMostOnce,
+    /// Once, or again where it is not sure that it arrived.
+    AtLeastOnce,
+    /// Once. What doors that know no such thing publish with: the listener decides.
+    #[default]
+    ExactlyOnce,
 }
 
 impl Message {
@@ -285,6 +304,14 @@ impl Form {
     pub const SOCKET_JSON: Self = Self(0);
     /// `doors/socket`, CBOR.
     pub const SOCKET_CBOR: Self = Self(1);
+    /// `doors/mqtt`, 3.1.1, PUBLISH without a packet identifier.
+    pub const MQTT_V4_QOS0: Self = Self(2);
+    /// `doors/mqtt`, 3.1.1, PUBLISH with room for a packet identifier.
+    pub const MQTT_V4_ACKED: Self = Self(3);
+    /// `doors/mqtt`, 5.0, PUBLISH without a packet identifier.
+    pub const MQTT_V5_QOS0: Self = Self(4);
+    /// `doors/mqtt`, 5.0, PUBLISH with room for a packet identifier.
+    pub const MQTT_V5_ACKED: Self = Self(5);
 }
 
 /// A list of encoded forms that grows at its end: most records have none or one.

@@ -49,6 +49,8 @@ pub(crate) struct Outbox {
     pub(crate) untold: bool,
     /// Some feed has something to read from its journal.
     pub(crate) behind: bool,
+    /// Nobody is there to hear.
+    pub(crate) asleep: bool,
     /// The link is to end, and why.
     pub(crate) leave: Option<Close>,
     /// The live link's task, when it waits.
@@ -226,6 +228,9 @@ impl Outbox {
         let Some(Some(subscription)) = self.subscriptions.get_mut(slot as usize) else {
             return Pushing::Settled;
         };
+        if self.asleep && subscription.is_fleeting(record) {
+            return Pushing::Settled;
+        }
         let verdict = subscription.judge(record, lag, fits);
         self.behind |= verdict == Verdict::LeftToJournal;
         if matches!(verdict, Verdict::NotNow | Verdict::LeftToJournal) || !wanted(subscription, record) {
@@ -281,7 +286,7 @@ impl Outbox {
         let [first, .., last] = batch.records() else { return false };
         let fits = self.ready_records + batch.records().len() <= limits.records_max
             && self.ready_bytes + batch.weight() <= limits.bytes_max;
-        if !fits || batch.expires() || lag == Lag::Latest {
+        if !fits || batch.expires() || lag == Lag::Latest || self.asleep {
             return false;
         }
         let Some(Some(subscription)) = self.subscriptions.get_mut(slot as usize) else { return false };
@@ -496,7 +501,7 @@ impl Outbox {
         let replays = self.replays;
         let Some(Some(subscription)) = self.subscriptions.get_mut(slot as usize) else { return };
         let number = match acked {
-            Acked::Number(number) => Some(number.min(subscription.number)),
+            Acked::Number(number) | Acked::One(number) => Some(number.min(subscription.number)),
             Acked::Position(position) => {
                 if let Some(feed) = subscription.feeds.iter_mut().find(|f| f.sent.same_lane(&position)) {
                     // A client cannot have more than it was given.

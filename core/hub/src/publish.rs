@@ -18,7 +18,7 @@ use crate::{
     access::Action,
     hub::{Hub, Inner, refuse},
     link::{Answer, Durability, Publish, Receipt, Refused},
-    message::{Content, Headers, Message, MessageId, Record, Sender, SessionId},
+    message::{Content, Headers, Message, MessageId, Qos, Record, Sender, SessionId},
     session::Session,
     space::{Dedup, Keep},
     store::StoreError,
@@ -318,7 +318,7 @@ impl Inner {
     ) {
         let from = Sender { user: "$server".into(), device: None, session: SessionId(0) };
         let headers = Headers::default();
-        self.say(Message { topic, key, id: None, from, content, headers, body, expires_at: None });
+        self.say(Message { topic, key, id: None, from, content, headers, body, expires_at: None, qos: Qos::default() });
     }
 
     /// Publishes a message that needs no check any more. The answer is not waited for.
@@ -351,6 +351,7 @@ pub(crate) fn message_of(now: Now, from: Sender, publish: Publish) -> Message {
         headers: publish.headers,
         body: publish.body,
         expires_at: publish.expires_in.filter(|d| *d < Duration::MAX).map(|after| now.wall.plus(after)),
+        qos: publish.qos,
     }
 }
 

@@ -1,18 +1,23 @@
 //! A session's life: open, taken over, asleep, ended.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
+use indexmap::IndexMap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use yizhan_talk::{Now, Timestamp};
 
 use crate::{
     access::{Access, Action, Bucket, Peer, Principal, Verdict},
     inspect::{ConnectionView, SessionView, SubscriptionView},
+    link::KeepsakePlace,
     message::{Batch, Message, Record, SessionId},
     outbox::{Outbox, OutboxLimits, Pushed},
     space::Lag,
@@ -24,9 +29,14 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     /// What resuming takes; `None` where the session ends with its connection.
     pub(crate) secret: Option<Arc<str>>,
+    /// Its name among its user's sessions, where the client chose one.
+    pub(crate) name: Option<Arc<str>>,
     who: ArcSwap<Principal>,
     pub(crate) opened_at: Timestamp,
-    pub(crate) keep: Duration,
+    /// How long it outlives its connection, ms.
+    keep: AtomicU64,
+    /// What the door remembers with it.
+    pub(crate) keepsake: KeepsakePlace,
     pub(crate) rates: RateBuckets,
     state: Mutex<State>,
 }
@@ -51,19 +61,36 @@ pub(crate) struct State {
     pub(crate) generation: u32,
     /// Numbers the lives of subscriptions.
     pub(crate) lives: u32,
-    pub(crate) last_message: Option<Box<Message>>,
+    pub(crate) last_message: Option<Box<LastWord>>,
+    /// When the last message is said if nobody comes back; only while asleep.
+    pub(crate) last_due: Option<Instant>,
     pub(crate) ended: bool,
+}
+
+/// A message for when the client is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct LastWord {
+    pub(crate) message: Message,
+    /// How long after the connection; `None` when the session ends.
+    pub(crate) delay: Option<Duration>,
+}
+
+/// What a session begins with.
+pub(crate) struct Beginning {
+    pub(crate) id: SessionId,
+    pub(crate) secret: Option<Arc<str>>,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) principal: Arc<Principal>,
+    pub(crate) keep: Duration,
+    pub(crate) keepsake: KeepsakePlace,
+    pub(crate) rates: RateBuckets,
+    pub(crate) connection: Option<Peer>,
 }
 
 impl Session {
     pub(crate) fn new(
-        id: SessionId,
-        secret: Option<Arc<str>>,
-        principal: Arc<Principal>,
-        keep: Duration,
-        rates: RateBuckets,
         now: Now,
-        connection: Option<Peer>,
+        Beginning { id, secret, name, principal, keep, keepsake, rates, connection }: Beginning,
     ) -> Self {
         let state = State {
             outbox: Outbox::new(secret.is_some()),
@@ -72,17 +99,35 @@ impl Session {
             generation: 0,
             lives: 0,
             last_message: None,
+            last_due: None,
             ended: false,
         };
         Self {
             id,
             secret,
+            name,
             who: ArcSwap::new(principal),
             opened_at: now.wall,
-            keep,
+            keep: AtomicU64::new(millis(keep)),
+            keepsake,
             rates,
             state: Mutex::new(state),
         }
+    }
+
+    /// How long it outlives its connection; zero ends both at once.
+    pub(crate) fn keep(&self) -> Duration {
+        if self.secret.is_none() { Duration::ZERO } else { Duration::from_millis(self.keep.load(Relaxed)) }
+    }
+
+    /// Whether it outlives its connection.
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.keep().is_zero()
+    }
+
+    /// Keeps it for another time from now on. One that began without outliving its connection stays so.
+    pub(crate) fn set_keep(&self, keep: Duration) {
+        self.keep.store(millis(keep), Relaxed);
     }
 
     /// Whose it is. A later hello of the same user may bring other roles and rates.
@@ -145,6 +190,9 @@ impl Session {
             id: self.id,
             user: self.principal().user.clone(),
             device: self.principal().device.clone(),
+            name: self.name.clone(),
+            keep: self.keep(),
+            figures: self.keepsake.get().map(|k| k.figures()).unwrap_or_default(),
             opened_at: self.opened_at,
             connection: state.connection.map(|(peer, since)| ConnectionView {
                 door: peer.door,
@@ -186,7 +234,13 @@ impl Session {
 #[derive(Default)]
 pub(crate) struct Sessions {
     by_id: RwLock<FxHashMap<SessionId, Arc<Session>>>,
-    by_user: Mutex<FxHashMap<Arc<str>, Vec<Arc<Session>>>>,
+    by_user: Mutex<FxHashMap<Arc<str>, OfUser>>,
+}
+
+type OfUser = IndexMap<SessionId, Arc<Session>, FxBuildHasher>;
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Sessions {
@@ -205,23 +259,36 @@ impl Sessions {
     pub(crate) fn insert(&self, session: &Arc<Session>, named: bool) {
         self.by_id.write().insert(session.id, session.clone());
         if named {
-            self.by_user.lock().entry(session.principal().user.clone()).or_default().push(session.clone());
+            self.by_user.lock().entry(session.principal().user.clone()).or_default().insert(session.id, session.clone());
         }
     }
 
     pub(crate) fn remove(&self, session: &Session) {
-        self.by_id.write().remove(&session.id);
+        {
+            let mut by_id = self.by_id.write();
+            // Another session may have its name, and so its number, by now.
+            if by_id.get(&session.id).is_some_and(|s| std::ptr::eq(&raw const **s, session)) {
+                by_id.remove(&session.id);
+            }
+        }
         let mut by_user = self.by_user.lock();
         if let Some(sessions) = by_user.get_mut(&session.principal().user) {
-            sessions.retain(|s| s.id != session.id);
+            if sessions.get(&session.id).is_some_and(|s| std::ptr::eq(&raw const **s, session)) {
+                sessions.swap_remove(&session.id);
+            }
             if sessions.is_empty() {
                 by_user.remove(&session.principal().user);
             }
         }
     }
 
-    /// A user's sessions, oldest first; empty for users who share a name (anonymous ones).
+    /// A user's sessions; empty for users who share a name (anonymous ones).
     pub(crate) fn of_user(&self, user: &str) -> Vec<Arc<Session>> {
-        self.by_user.lock().get(user).cloned().unwrap_or_default()
+        self.by_user.lock().get(user).map(|of| of.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// How many sessions a user has.
+    pub(crate) fn count_of_user(&self, user: &str) -> usize {
+        self.by_user.lock().get(user).map_or(0, IndexMap::len)
     }
 }

@@ -106,6 +106,7 @@ pub(crate) fn message(name: &str, body: &str) -> Message {
         headers: Headers::from([]),
         body: Bytes::copy_from_slice(body.as_bytes()),
         expires_at: None,
+        qos: crate::Qos::default(),
     }
 }
 
@@ -527,6 +528,7 @@ async fn what_was_given_is_what_is_read(suite: &Suite, store: Arc<dyn Store>) {
         headers: Headers::from([("a".into(), "1".into()), ("a".into(), "2".into()), ("b".into(), "".into())]),
         body: (0..=255_u8).cycle().take(70_000).collect::<Vec<u8>>().into(),
         expires_at: Some(seconds(5)),
+        qos: crate::Qos::AtMostOnce,
     };
     append(&journal, seconds(3), full.clone()).await;
     for content in [Content::Binary, Content::Text, Content::Json] {
@@ -536,7 +538,7 @@ async fn what_was_given_is_what_is_read(suite: &Suite, store: Arc<dyn Store>) {
     let (read, at) = (&records[0].message, records[0].at);
     assert_eq!((at, &read.topic, &read.key, read.id), (seconds(3), &full.topic, &full.key, full.id));
     assert_eq!((&read.from, &read.content, &read.headers), (&full.from, &full.content, &full.headers));
-    assert_eq!((&read.body, read.expires_at), (&full.body, full.expires_at));
+    assert_eq!((&read.body, read.expires_at, read.qos), (&full.body, full.expires_at, full.qos));
     let contents: Vec<_> = records[1..].iter().map(|r| r.message.content.clone()).collect();
     assert_eq!(contents, [Content::Binary, Content::Text, Content::Json]);
     let plain = &records[1].message;

@@ -29,7 +29,10 @@ impl Inner {
         session: &Arc<Session>,
         wish: Subscribe,
     ) -> Result<Called<Answer>, Refused> {
-        let Subscribe { id, filter, from, with_state, window, no_local } = wish;
+        if let Some(answer) = self.renew(session, &wish)? {
+            return Ok(Called::Done(answer));
+        }
+        let Subscribe { id, filter, from, with_state, window, no_local, qos, group: _, exclusive } = wish;
         let verdict = self.access.may_filter(&session.principal(), Action::Subscribe, &filter);
         if verdict == Verdict::Denied {
             return Err(Refused::NotAllowed { action: Action::Subscribe, name: filter.as_str().into() });
@@ -37,6 +40,8 @@ impl Inner {
         let mut subscription = Box::new(Subscription::new(id, filter.clone(), window));
         subscription.checked = verdict == Verdict::Checked;
         subscription.no_local = no_local;
+        subscription.qos = qos;
+        subscription.exclusive = exclusive;
         let heads = self.heads(&filter);
         let missed = self.place_feeds(&mut subscription, &heads, &from, with_state)?;
         let locate = self.locate(&filter, &from)?;
@@ -47,7 +52,7 @@ impl Inner {
         }
         let (slot, life) = self.register(session, subscription, &filter, with_state)?;
         self.attendance.touch(session);
-        self.work.wake();
+        self.saver.wake();
         let heads: Vec<Position> = heads.into_iter().map(|(_, head)| head).collect();
         let Some((topic, range, page)) = locate else {
             session.wake();
@@ -66,6 +71,29 @@ impl Inner {
             session.begin_at(slot, life, first.records.first().and_then(|r| r.position));
             Answer::Subscribed { id, heads, missed }
         })))
+    }
+
+    /// Replaces what a subscription wants, where it goes on as it stands ([`Start::Keep`]).
+    fn renew(&self, session: &Arc<Session>, wish: &Subscribe) -> Result<Option<Answer>, Refused> {
+        if !matches!(wish.from, Start::Keep) || wish.exclusive || wish.group.is_some() {
+            return Ok(None);
+        }
+        let verdict = self.access.may_filter(&session.principal(), Action::Subscribe, &wish.filter);
+        let mut state = session.lock();
+        let Some(slot) = state.outbox.slot_of(wish.id) else { return Ok(None) };
+        let Some(Some(subscription)) = state.outbox.subscriptions.get_mut(slot as usize) else {
+            return Ok(None);
+        };
+        if subscription.filter != wish.filter || subscription.exclusive || verdict == Verdict::Denied {
+            return Ok(None);
+        }
+        subscription.checked = verdict == Verdict::Checked;
+        subscription.no_local = wish.no_local;
+        subscription.qos = wish.qos;
+        drop(state);
+        self.attendance.touch(session);
+        self.saver.wake();
+        Ok(Some(Answer::Subscribed { id: wish.id, heads: Vec::new(), missed: Missed::NONE }))
     }
 
     /// The newest place of each kept space and lane that the filter overlaps, with its space's index.
@@ -128,7 +156,7 @@ impl Inner {
         let kept = |topic: &Topic| self.finder.find(topic).is_some_and(|i| self.spaces[i].journal.is_some());
         let page = |records_max| PageSize { records_max, bytes_max: usize::MAX };
         match from {
-            Start::Now | Start::Positions(_) => Ok(None),
+            Start::Now | Start::Keep | Start::Positions(_) => Ok(None),
             Start::Seq(seq) => {
                 let topic = one()?;
                 if !kept(&topic) {
@@ -165,6 +193,13 @@ impl Inner {
             if state.outbox.len() >= self.limits.subscriptions_max {
                 return Err(Refused::TooManySubscriptions(self.limits.subscriptions_max));
             }
+            if subscription.exclusive {
+                let mut exclusive = self.exclusive.lock();
+                if exclusive.get(filter).is_some_and(|(holder, _)| *holder != session.id) {
+                    return Err(Refused::Taken(filter.clone()));
+                }
+                exclusive.insert(filter.clone(), (session.id, id));
+            }
             state.lives += 1;
             let life = state.lives;
             (state.outbox.add(subscription, life), life)
@@ -193,6 +228,9 @@ impl Inner {
             let mut state = session.lock();
             let Some(slot) = state.outbox.slot_of(id) else { return false };
             let Some(subscription) = state.outbox.remove(slot) else { return false };
+            if subscription.exclusive {
+                self.exclusive.lock().remove(&subscription.filter);
+            }
             (slot, subscription.filter.clone())
         };
         self.directory.remove(&filter, (session.id, slot));
@@ -214,7 +252,7 @@ impl Inner {
             return Err(Refused::NoSubscription);
         }
         self.attendance.touch(session);
-        self.work.wake();
+        self.saver.wake();
         Ok(Answer::Done)
     }
 
@@ -232,7 +270,7 @@ impl Inner {
         if let Some(waker) = waker {
             waker.wake();
         }
-        self.attendance.touch(session);
+        self.attendance.touch_soon(session);
         Ok(Answer::Done)
     }
 

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::{
     guard::guard,
     link::SubscriptionId,
-    message::{Position, Record},
+    message::{Position, Qos, Record},
     space::Lag,
     store::Missed,
     topic::Filter,
@@ -23,6 +23,10 @@ pub(crate) struct Subscription {
     /// Each record is asked about before it is delivered.
     pub(crate) checked: bool,
     pub(crate) no_local: bool,
+    /// The most that its listener wants.
+    pub(crate) qos: Qos,
+    /// Nobody else may have this filter with this set.
+    pub(crate) exclusive: bool,
     pub(crate) window: Option<Box<Window>>,
     pub(crate) feeds: SmallVec<[Feed; 1]>,
     /// State that still has to be read from journals before the feeds start.
@@ -106,6 +110,8 @@ impl Subscription {
             number: 0,
             checked: false,
             no_local: false,
+            qos: Qos::default(),
+            exclusive: false,
             window,
             feeds: SmallVec::new(),
             wants_state: false,
@@ -127,6 +133,11 @@ impl Subscription {
     /// Records of spaces that keep nothing went by while nobody could count them.
     pub(crate) fn lost_unkept(&mut self) {
         self.missed = Missed::Unknown;
+    }
+
+    /// Whether a record need not reach a listener that is away.
+    pub(crate) fn is_fleeting(&self, record: &Record) -> bool {
+        record.position.is_none() && record.message.qos.min(self.qos) == Qos::AtMostOnce
     }
 
     /// Whether something about each record decides if it is delivered, or when.

@@ -15,7 +15,7 @@ use std::{
 };
 
 use yizhan_hub::{
-    Answer, Call, Credentials, Hello, Hub, HubLimits, Options, Peer, Store, access::Open, memory::Memory,
+    Answer, Call, Hello, Hub, HubLimits, Options, Peer, Store, access::Open, memory::Memory,
 };
 use yizhan_talk::{Backend, Called, Clock, Now, Timestamp};
 
@@ -54,13 +54,7 @@ fn open(store: &Arc<Memory>, clock: &Arc<Hands>) -> Hub {
 fn come_in(hub: &Hub, keep: u64) {
     let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), door: "test", secure: false };
     let mut link = hub.link(peer);
-    let hello = Hello {
-        credentials: Credentials::None,
-        device: None,
-        resume: None,
-        keep: Duration::from_secs(keep),
-        last_message: None,
-    };
+    let hello = Hello { keep: Duration::from_secs(keep), ..Hello::default() };
     let Called::Later(answer) = link.call(hub.now(), Call::Hello(Box::new(hello))) else {
         panic!("hello waits")
     };

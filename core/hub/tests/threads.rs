@@ -19,10 +19,10 @@ use std::{
 };
 
 use yizhan_hub::{
-    Answer, Call, Content, Credentials, Delivery, Filter, Hello, Hub, HubLimits, Keep, Lag, Limits, Link,
+    Answer, Call, Credentials, Delivery, Filter, Hello, Hub, HubLimits, Keep, Lag, Limits, Link,
     Options, Peer, Position, Record, Space, Topic,
     access::Open,
-    link::{Acked, Durability, Have, Publish, Resume, Start, Subscribe},
+    link::{Acked, Have, Publish, Resume, Subscribe},
     memory::Memory,
     space::Dedup,
     store::Missed,
@@ -72,7 +72,7 @@ fn call(link: &mut Link, call: Call) -> Answer {
 
 fn hello(keep: Duration, resume: Option<Resume>) -> Call {
     let credentials = Credentials::None;
-    Call::Hello(Box::new(Hello { credentials, device: None, resume, keep, last_message: None }))
+    Call::Hello(Box::new(Hello { credentials, resume, keep, ..Hello::default() }))
 }
 
 fn open() -> Hub {
@@ -105,16 +105,10 @@ fn publish(hub: &Hub, publisher: usize) {
         for family in ["k", "u"] {
             let answer = call(
                 &mut link,
-                Call::Publish(Publish {
-                    topic: Topic::new(&format!("{family}/{publisher}")).expect("a topic"),
-                    key: None,
-                    id: None,
-                    content: Content::Text,
-                    headers: Arc::default(),
-                    body: number.to_string().into(),
-                    expires_in: None,
-                    wants: Durability::None,
-                }),
+                Call::Publish(Publish::new(
+                    Topic::new(&format!("{family}/{publisher}")).expect("a topic"),
+                    number.to_string().into(),
+                )),
             );
             assert!(matches!(answer, Answer::Published(_)), "{answer:?}");
         }
@@ -199,14 +193,7 @@ fn listen(hub: &Hub, seed: u64, ready: &AtomicU64) {
         }
         if session.is_none() {
             let filter = Filter::new("+/+").expect("a filter");
-            let wish = Subscribe {
-                id: 1,
-                filter,
-                from: Start::Now,
-                with_state: false,
-                window: None,
-                no_local: false,
-            };
+            let wish = Subscribe::new(1, filter);
             let Answer::Subscribed { heads, .. } = call(&mut link, Call::Subscribe(Box::new(wish))) else {
                 panic!("not subscribed")
             };

@@ -73,13 +73,7 @@ impl Inner {
         if let Some((session, secret)) = session_of(request)? {
             return Ok(Acting::Session(self.attach(session, secret)?));
         }
-        let hello = Hello {
-            credentials: credentials(request)?,
-            device: None,
-            resume: None,
-            keep: std::time::Duration::ZERO,
-            last_message: None,
-        };
+        let hello = Hello { credentials: credentials(request)?, ..Hello::default() };
         let (link, _) = self.hello(peer(request, "http"), hello).await?;
         Ok(Acting::Visitor(Box::new(link)))
     }

@@ -69,6 +69,7 @@ fn message(topic: Topic, body: bytes::Bytes) -> Message {
         headers: Arc::new([]),
         body,
         expires_at: None,
+        qos: yizhan_hub::Qos::default(),
     }
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use yizhan_hub::{
-    message::{Content, Headers, Message, MessageId, Position, Record, Sender, SessionId},
+    message::{Content, Headers, Message, MessageId, Position, Qos, Record, Sender, SessionId},
     topic::{NAME_BYTES_MAX, Topic},
 };
 use yizhan_talk::Timestamp;
@@ -43,6 +43,10 @@ const HAS_KEY: u8 = 1;
 const HAS_ID: u8 = 2;
 const HAS_EXPIRY: u8 = 4;
 const HAS_DEVICE: u8 = 8;
+/// Neither of both: exactly once.
+const QOS_AT_MOST_ONCE: u8 = 16;
+const QOS_AT_LEAST_ONCE: u8 = 32;
+const QOS: u8 = QOS_AT_MOST_ONCE | QOS_AT_LEAST_ONCE;
 
 /// A record's place, as numbers in its lane: its logical offset plus one, so that 0 is before everything.
 pub(crate) type Place = u64;
@@ -194,6 +198,12 @@ impl<'a> Frame<'a> {
             .then(|| r.leb128_str(HEAD_BYTES_MAX).map(Arc::from))
             .transpose()?;
         let session = SessionId(r.u64_le()?);
+        let qos = match self.flags & QOS {
+            0 => Qos::ExactlyOnce,
+            QOS_AT_MOST_ONCE => Qos::AtMostOnce,
+            QOS_AT_LEAST_ONCE => Qos::AtLeastOnce,
+            _ => return Err(BadFrame::BadName),
+        };
         let content = match r.u8()? {
             0 => Content::Binary,
             1 => Content::Text,
@@ -205,7 +215,7 @@ impl<'a> Frame<'a> {
         r.end()?;
         let topic = Topic::new(self.topic).map_err(|_| BadFrame::BadName)?;
         let from = Sender { user, device, session };
-        let message = Message { topic, key, id, from, content, headers, body, expires_at };
+        let message = Message { topic, key, id, from, content, headers, body, expires_at, qos };
         Ok(Record::new(Some(lane.position(self.links.place)), self.links.seq, self.links.at, message))
     }
 }
@@ -264,7 +274,12 @@ pub(crate) fn write(into: &mut Vec<u8>, group: u64, links: &Links, message: &Mes
     let flags = if message.key.is_some() { HAS_KEY } else { 0 }
         | if message.id.is_some() { HAS_ID } else { 0 }
         | if message.expires_at.is_some() { HAS_EXPIRY } else { 0 }
-        | if message.from.device.is_some() { HAS_DEVICE } else { 0 };
+        | if message.from.device.is_some() { HAS_DEVICE } else { 0 }
+        | match message.qos {
+            Qos::ExactlyOnce => 0,
+            Qos::AtMostOnce => QOS_AT_MOST_ONCE,
+            Qos::AtLeastOnce => QOS_AT_LEAST_ONCE,
+        };
     let mut w = Writer::new(into);
     for number in [links.prev, links.skip, links.seq, links.at.0] {
         w.u64_le(number);

@@ -25,6 +25,7 @@ fn record(position: Option<Position>, body: &'static str) -> Arc<Record> {
         headers: Arc::default(),
         body: body.into(),
         expires_at: None,
+        qos: crate::Qos::default(),
     };
     Arc::new(Record::new(position, 0, Timestamp(0), message))
 }

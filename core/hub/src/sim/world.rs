@@ -19,7 +19,7 @@ use super::journal::{SimJournal, SimStore};
 use crate::{
     access::{Credentials, Open, Peer},
     hub::{Hub, Limits, Options, Work},
-    link::{Acked, Answer, Call, Delivery, Durability, Have, Hello, Publish, Resume, Start, Subscribe},
+    link::{Acked, Answer, Call, Delivery, Have, Hello, Publish, Resume, Subscribe},
     live::Link,
     message::{Content, Position, Record, SessionId},
     space::{Dedup, Keep, Lag, Limits as Kept, Space},
@@ -283,16 +283,7 @@ impl World {
     fn publish_one(&mut self, topic: Topic) {
         let number = self.published.get_mut(&topic).unwrap();
         *number += 1;
-        let publish = Publish {
-            topic,
-            key: None,
-            id: None,
-            content: Content::Text,
-            headers: Arc::default(),
-            body: number.to_string().into(),
-            expires_in: None,
-            wants: Durability::None,
-        };
+        let publish = Publish { content: Content::Text, ..Publish::new(topic, number.to_string().into()) };
         let now = self.clock.now();
         if let Called::Later(answer) = self.publisher.call(now, Call::Publish(publish)) {
             self.answers.push(answer);
@@ -432,14 +423,7 @@ impl World {
         let listener = &mut self.listeners[i];
         let (filter, window) = WISHES[listener.wish];
         let filter = Filter::new(filter).unwrap();
-        let wish = Subscribe {
-            id: 1,
-            filter: filter.clone(),
-            from: Start::Now,
-            with_state: false,
-            window,
-            no_local: false,
-        };
+        let wish = Subscribe { window, ..Subscribe::new(1, filter.clone()) };
         let link = listener.link.as_mut().unwrap();
         let Answer::Subscribed { heads, .. } = answer(link.call(now, Call::Subscribe(Box::new(wish)))) else {
             return Err(format!("listener {i} may not subscribe"));
@@ -512,5 +496,5 @@ impl Listener {
 
 fn hello(resume: Option<Resume>, keep: Duration) -> Call {
     let credentials = Credentials::Password { user: "listener".into(), password: "".into() };
-    Call::Hello(Box::new(Hello { credentials, device: None, resume, keep, last_message: None }))
+    Call::Hello(Box::new(Hello { credentials, resume, keep, ..Hello::default() }))
 }

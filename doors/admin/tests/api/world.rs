@@ -188,13 +188,7 @@ impl World {
     pub(crate) fn link(&self, token: Option<&str>, device: &str) -> Link {
         let mut link = self.hub.link(Peer { door: "ws", ..PEER });
         let credentials = token.map_or(Credentials::None, |token| Credentials::Token(token.into()));
-        let hello = Hello {
-            credentials,
-            device: Some(device.into()),
-            resume: None,
-            keep: Duration::ZERO,
-            last_message: None,
-        };
+        let hello = Hello { credentials, device: Some(device.into()), ..Hello::default() };
         let answer = self.call(&mut link, Call::Hello(Box::new(hello)));
         assert!(matches!(answer, Answer::Opened(_)), "{answer:?}");
         link
@@ -211,29 +205,14 @@ impl World {
     }
 
     pub(crate) fn subscribe(&self, link: &mut Link, id: u32, filter: &str) {
-        let subscribe = Subscribe {
-            id,
-            filter: Filter::new(filter).unwrap(),
-            from: Start::Now,
-            with_state: false,
-            window: None,
-            no_local: false,
-        };
+        let subscribe = Subscribe::new(id, Filter::new(filter).unwrap());
         let answer = self.call(link, Call::Subscribe(Box::new(subscribe)));
         assert!(matches!(answer, Answer::Subscribed { .. }), "{answer:?}");
     }
 
     pub(crate) fn publish(&self, link: &mut Link, topic: &str) {
-        let publish = Publish {
-            topic: Topic::new(topic).unwrap(),
-            key: None,
-            id: None,
-            content: Content::Text,
-            headers: Arc::from([]),
-            body: "hello".into(),
-            expires_in: None,
-            wants: Durability::None,
-        };
+        let publish =
+            Publish { content: Content::Text, ..Publish::new(Topic::new(topic).unwrap(), "hello".into()) };
         let answer = self.call(link, Call::Publish(publish));
         assert!(matches!(answer, Answer::Published(_)), "{answer:?}");
     }

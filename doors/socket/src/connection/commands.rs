@@ -108,18 +108,11 @@ impl<B: HubBackend> Connection<B> {
 
 /// The hello of a client that says none.
 fn anonymous(command: &Command) -> Greeting {
-    let hello = Hello {
-        credentials: Credentials::None,
-        device: None,
-        resume: None,
-        keep: Duration::ZERO,
-        last_message: None,
-    };
     let network = match command {
         Command::Network(network) => *network,
         _ => Network::default(),
     };
-    Greeting { hello, network, client: None }
+    Greeting { hello: Hello::default(), network, client: None }
 }
 
 /// Whether the answer may be large.

@@ -54,6 +54,7 @@ fn opened() -> Opened {
         device: None,
         roles: Arc::default(),
         expires_at: None,
+        qos: yizhan_hub::Qos::default(),
         rates: Rates::default(),
     };
     Opened {
@@ -102,6 +103,7 @@ fn record(topic: &str, seq: u64, content: Content, body: impl Into<bytes::Bytes>
         headers: Default::default(),
         body: body.into(),
         expires_at: None,
+        qos: yizhan_hub::Qos::default(),
     };
     let place = (seq > 0).then(|| position(seq));
     Arc::new(Record::new(place, seq, Timestamp::from_millis(1_790_000_000_123), message))

@@ -99,9 +99,8 @@ impl Opening {
         Hello {
             credentials: self.credentials.clone(),
             device: self.device.clone(),
-            resume: None,
             keep,
-            last_message: None,
+            ..Hello::default()
         }
     }
 
@@ -118,12 +117,10 @@ impl Opening {
                 None => self.from.clone(),
             };
             let wish = Subscribe {
-                id: sub,
-                filter: filter.clone(),
                 from,
                 with_state: self.with_state,
-                window: None,
                 no_local: self.no_local,
+                ..Subscribe::new(sub, filter.clone())
             };
             write_command(None, &Command::Subscribe(Box::new(wish)), &mut frame, Encoding::Json);
         }

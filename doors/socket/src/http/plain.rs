@@ -195,6 +195,8 @@ fn message(request: &Request, body: Bytes) -> Result<Publish, Wrong> {
         body,
         expires_in,
         wants: wants.unwrap_or_default(),
+        qos: Qos::default(),
+        delay: None,
     })
 }
 
@@ -243,13 +245,8 @@ fn content(content_type: Option<&str>, body: &[u8]) -> Result<Content, Wrong> {
 impl Inner {
     /// Who somebody is that shows credentials for this one request.
     async fn visitor(&self, request: &Request) -> Result<Arc<yizhan_hub::Principal>, Refused> {
-        let hello = yizhan_hub::Hello {
-            credentials: super::credentials(request)?,
-            device: None,
-            resume: None,
-            keep: Duration::ZERO,
-            last_message: None,
-        };
+        let hello =
+            yizhan_hub::Hello { credentials: super::credentials(request)?, ..yizhan_hub::Hello::default() };
         let (_link, opened) = self.hello(super::peer(request, "http"), hello).await?;
         Ok(opened.principal)
     }

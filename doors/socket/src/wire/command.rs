@@ -164,6 +164,8 @@ pub(crate) fn publish<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<Publish, W
         body,
         expires_in: fields.duration(Key::Expires)?,
         wants,
+        qos: Qos::default(),
+        delay: None,
     })
 }
 
@@ -261,12 +263,11 @@ fn subscribe<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<Subscribe, Wrong> {
     };
     let window = fields.integer(Key::Window, 1..=WINDOW_MAX, "a whole number from 1 to 10000")?;
     Ok(Subscribe {
-        id: sub(fields)?,
-        filter: fields.filter()?,
         from,
         with_state: fields.flag(Key::State)?,
         window: window.map(|window| window as u32),
         no_local: fields.flag(Key::NoLocal)?,
+        ..Subscribe::new(sub(fields)?, fields.filter()?)
     })
 }
 
@@ -330,7 +331,7 @@ pub(crate) fn is_short(name: &str, bytes_max: usize) -> bool {
 
 fn greeting<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<Greeting, Wrong> {
     let last_message = match fields.object(Key::Will)? {
-        Some(will) => Some(publish(&will)?),
+        Some(will) => Some(LastMessage { publish: publish(&will)?, delay: None }),
         None => None,
     };
     let resume = match fields.object(Key::Resume)? {
@@ -343,6 +344,7 @@ fn greeting<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<Greeting, Wrong> {
         resume,
         keep: fields.duration(Key::Keep)?.unwrap_or(Duration::ZERO),
         last_message,
+        ..Hello::default()
     };
     let client = short(fields, Key::Client, CLIENT_BYTES_MAX, "a name of at most 128 bytes")?;
     Ok(Greeting { hello, network: network(fields)?.unwrap_or_default(), client })

@@ -270,7 +270,7 @@ fn publish() -> impl Strategy<Value = Publish> {
     )
         .prop_map(|(topic, key, id, (content, body), headers, expires_in, wants)| {
             let headers = headers.into_iter().collect::<Vec<_>>().into();
-            Publish { topic, key, id, content, headers, body, expires_in, wants }
+            Publish { key, id, content, headers, expires_in, wants, ..Publish::new(topic, body) }
         })
 }
 
@@ -295,7 +295,7 @@ fn hello() -> impl Strategy<Value = Command> {
         network,
     )
         .prop_map(|(credentials, device, resume, keep, last_message, network)| {
-            let hello = Hello { credentials, device, resume, keep, last_message };
+            let hello = Hello { credentials, device, resume, keep, last_message, ..Hello::default() };
             Command::Hello(Box::new(Greeting { hello, network, client: None }))
         })
 }
@@ -309,7 +309,7 @@ fn subscribe() -> impl Strategy<Value = Command> {
     ];
     (any::<u32>(), filter(), from, any::<bool>(), prop::option::of(1u32..=10_000), any::<bool>()).prop_map(
         |(id, filter, from, with_state, window, no_local)| {
-            Command::Subscribe(Box::new(Subscribe { id, filter, from, with_state, window, no_local }))
+            Command::Subscribe(Box::new(Subscribe { from, with_state, window, no_local, ..Subscribe::new(id, filter) }))
         },
     )
 }

@@ -59,6 +59,7 @@ pub(crate) fn message(name: &str, body: &str) -> Message {
         headers: Arc::new([]),
         body: Bytes::copy_from_slice(body.as_bytes()),
         expires_at: None,
+        qos: yizhan_hub::Qos::default(),
     }
 }
 
