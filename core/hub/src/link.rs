@@ -603,7 +603,7 @@ impl Refused {
             Self::TooManyAttempts(wait) | Self::TooFast(wait) => Again::After(*wait),
             Self::Stopping | Self::Store(StoreError::Closed | StoreError::Conflict) => Again::Soon,
             Self::Store(StoreError::Busy) => Again::After(Duration::from_millis(100)),
-            Self::Store(_) => Again::After(Duration::from_secs(5)),
+            Self::Store(_) | Self::TooManyDelayed(_) => Again::After(Duration::from_secs(5)),
             _ => Again::Never,
         }
     }

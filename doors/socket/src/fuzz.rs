@@ -100,6 +100,8 @@ fn answer(call: &Call) -> Answer {
             resumed: false,
             keep: hello.keep,
             subscriptions: Vec::new(),
+            kept: None,
+            place: Default::default(),
         })),
         Call::Subscribe(wish) => {
             Answer::Subscribed { id: wish.id, heads: Vec::new(), missed: Missed::Unknown }
@@ -116,7 +118,8 @@ fn answer(call: &Call) -> Answer {
         }
         Call::State(..) => Answer::State(Vec::new()),
         Call::PresenceOfTopic(_) | Call::PresenceOfUser(_) => Answer::Present(Vec::new()),
-        Call::Unsubscribe(_) | Call::Ack(..) | Call::Goodbye => Answer::Done,
+        Call::Prove(_) => Answer::Refused(Refused::NotAdmitted),
+        Call::Unsubscribe(_) | Call::Ack(..) | Call::Save | Call::Rest { .. } | Call::Goodbye => Answer::Done,
     }
 }
 

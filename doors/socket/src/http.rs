@@ -163,13 +163,13 @@ pub(crate) fn credentials(request: &Request) -> Result<Credentials, Refused> {
 #[must_use]
 pub fn status_of(code: u16) -> StatusCode {
     match code {
-        101 | 201..=203 => StatusCode::UNAUTHORIZED,
-        102 | 312 | 513 => StatusCode::CONFLICT,
+        101 | 201..=203 | 205 => StatusCode::UNAUTHORIZED,
+        102 | 303 | 312 | 513 => StatusCode::CONFLICT,
         112 => StatusCode::GONE,
         114 => StatusCode::PAYLOAD_TOO_LARGE,
-        100..=199 => StatusCode::BAD_REQUEST,
-        204 | 401 | 402 => StatusCode::TOO_MANY_REQUESTS,
-        210 => StatusCode::FORBIDDEN,
+        100..=199 | 404 => StatusCode::BAD_REQUEST,
+        204 | 401..=403 => StatusCode::TOO_MANY_REQUESTS,
+        206 | 210 => StatusCode::FORBIDDEN,
         301 | 302 | 310 | 311 => StatusCode::NOT_FOUND,
         501 | 511 => StatusCode::SERVICE_UNAVAILABLE,
         510 => StatusCode::INSUFFICIENT_STORAGE,

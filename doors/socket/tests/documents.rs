@@ -185,6 +185,11 @@ fn every_refusal() -> Vec<Refused> {
         Refused::NoSpace(topic.clone()),
         Refused::NotKept("a".into()),
         Refused::NotDurable { topic },
+        Refused::NoMechanism("x".into()),
+        Refused::Banned("x".into()),
+        Refused::Taken(yizhan_hub::Filter::exactly(&Topic::new("a").unwrap())),
+        Refused::TooManyDelayed(1),
+        Refused::DelayTooLong(second),
         Refused::TooManySubscriptions(1),
         Refused::TooFast(second),
         Refused::Stopping,
@@ -214,6 +219,11 @@ fn every_refusal() -> Vec<Refused> {
             | Refused::NoSpace(_)
             | Refused::NotKept(_)
             | Refused::NotDurable { .. }
+            | Refused::NoMechanism(_)
+            | Refused::Banned(_)
+            | Refused::Taken(_)
+            | Refused::TooManyDelayed(_)
+            | Refused::DelayTooLong(_)
             | Refused::TooManySubscriptions(_)
             | Refused::TooFast(_)
             | Refused::Stopping => {}

@@ -1,8 +1,7 @@
 //! Commands into calls.
 
-use std::time::Duration;
 
-use yizhan_hub::{Call, Credentials, Hello, Refused, store::PageSize};
+use yizhan_hub::{Call, Hello, Refused, store::PageSize};
 use yizhan_talk::{Close, Now, Out};
 
 use super::{

@@ -54,7 +54,6 @@ fn opened() -> Opened {
         device: None,
         roles: Arc::default(),
         expires_at: None,
-        qos: yizhan_hub::Qos::default(),
         rates: Rates::default(),
     };
     Opened {
@@ -64,6 +63,8 @@ fn opened() -> Opened {
         resumed: false,
         keep: Duration::ZERO,
         subscriptions: Vec::new(),
+        kept: None,
+        place: Default::default(),
     }
 }
 

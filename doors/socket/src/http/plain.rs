@@ -195,7 +195,7 @@ fn message(request: &Request, body: Bytes) -> Result<Publish, Wrong> {
         body,
         expires_in,
         wants: wants.unwrap_or_default(),
-        qos: Qos::default(),
+        qos: yizhan_hub::Qos::default(),
         delay: None,
     })
 }

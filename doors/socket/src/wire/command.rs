@@ -164,7 +164,7 @@ pub(crate) fn publish<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<Publish, W
         body,
         expires_in: fields.duration(Key::Expires)?,
         wants,
-        qos: Qos::default(),
+        qos: yizhan_hub::Qos::default(),
         delay: None,
     })
 }
@@ -331,7 +331,7 @@ pub(crate) fn is_short(name: &str, bytes_max: usize) -> bool {
 
 fn greeting<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<Greeting, Wrong> {
     let last_message = match fields.object(Key::Will)? {
-        Some(will) => Some(LastMessage { publish: publish(&will)?, delay: None }),
+        Some(will) => Some(yizhan_hub::link::LastMessage { publish: publish(&will)?, delay: None }),
         None => None,
     };
     let resume = match fields.object(Key::Resume)? {

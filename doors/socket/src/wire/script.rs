@@ -44,7 +44,7 @@ pub fn write_command(id: Option<u64>, command: &Command, into: &mut BytesMut, en
         Command::Ack(sub, acked) => {
             pen.integer("sub", (*sub).into());
             match acked {
-                Acked::Number(n) => pen.integer("n", *n),
+                Acked::Number(n) | Acked::One(n) => pen.integer("n", *n),
                 Acked::Position(position) => pen.position("pos", position),
             }
         }
@@ -79,7 +79,8 @@ pub fn write_command(id: Option<u64>, command: &Command, into: &mut BytesMut, en
 fn hello(greeting: &Greeting, pen: &mut Pen<'_>) {
     let hello = &greeting.hello;
     match &hello.credentials {
-        Credentials::None => {}
+        // The last two never come by these bytes.
+        Credentials::None | Credentials::Certificate { .. } | Credentials::Proven => {}
         Credentials::Password { user, password } => {
             pen.text("user", user);
             pen.text("password", password);
@@ -102,7 +103,7 @@ fn hello(greeting: &Greeting, pen: &mut Pen<'_>) {
     if let Some(will) = &hello.last_message {
         pen.name("will");
         let mut inner = Pen::map(pen.into, pen.encoding);
-        publish(will, &mut inner);
+        publish(&will.publish, &mut inner);
         inner.end();
     }
 }
@@ -133,7 +134,8 @@ fn subscribe(wish: &Subscribe, pen: &mut Pen<'_>) {
     pen.integer("sub", wish.id.into());
     pen.text("filter", wish.filter.as_str());
     match &wish.from {
-        Start::Now => {}
+        // This protocol has no word for the second.
+        Start::Now | Start::Keep => {}
         Start::Positions(list) => positions("after", list, pen),
         Start::Seq(seq) => pen.integer("seq", *seq),
         Start::Last(last) => pen.integer("last", (*last).into()),

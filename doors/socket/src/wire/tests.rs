@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use yizhan_hub::{
     Content, Credentials, Filter, Position, SessionId, SpaceId, Topic,
-    link::{Acked, Durability, Have, Hello, Publish, Resume, Start, Subscribe},
+    link::{Acked, Durability, Have, Hello, LastMessage, Publish, Resume, Start, Subscribe},
     store::Range,
 };
 
@@ -291,7 +291,7 @@ fn hello() -> impl Strategy<Value = Command> {
         prop::option::of(name()),
         prop::option::of(resume),
         duration(),
-        prop::option::of(publish()),
+        prop::option::of(publish().prop_map(|publish| LastMessage { publish, delay: None })),
         network,
     )
         .prop_map(|(credentials, device, resume, keep, last_message, network)| {

@@ -33,7 +33,7 @@ prop_compose! {
             headers: headers.into(),
             body: body.into(),
             expires_at: expires_at.map(Timestamp),
-            qos: yizhan_hub::Qos::AtLeastOnce,
+            qos: Qos::AtLeastOnce,
         }
     }
 }
@@ -112,7 +112,7 @@ fn what_is_over_the_bounds_is_refused_beforehand() {
         headers: Arc::new([]),
         body: vec![0; body].into(),
         expires_at: None,
-        qos: yizhan_hub::Qos::default(),
+        qos: Qos::default(),
     };
     assert!(frame_len(&message(1000, 1000), 0).is_some());
     assert_eq!(frame_len(&message(HEAD_BYTES_MAX, 0), 0), None);

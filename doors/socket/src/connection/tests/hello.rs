@@ -25,7 +25,7 @@ fn hello_is_answered_by_welcome() {
             let resume = hello.resume.unwrap();
             assert_eq!((resume.session, &*resume.secret, resume.have.len()), (SessionId(0x3f), "s3", 2));
             assert_eq!((resume.have[0].number, &resume.have[1].positions[..]), (Some(17), &[position(9)][..]));
-            assert_eq!(hello.last_message.unwrap().topic.as_str(), "status/ann");
+            assert_eq!(hello.last_message.unwrap().publish.topic.as_str(), "status/ann");
         })
         .silent()
         .backend(Answer::Opened(Box::new(resumable)))
