@@ -482,7 +482,9 @@ impl Inner {
             let (due, id) = {
                 let mut words = self.attendance.last_words.lock();
                 match words.first() {
-                    Some((due, _)) if *due <= now.steady => words.pop_first().unwrap_or((now.steady, SessionId(0))),
+                    Some((due, _)) if *due <= now.steady => {
+                        words.pop_first().unwrap_or((now.steady, SessionId(0)))
+                    }
                     _ => break,
                 }
             };

@@ -133,7 +133,8 @@ impl Link {
             Stage::Open(seat) => Some(seat.session.clone()),
             Stage::Opening(_) | Stage::Closed => return refuse(Refused::HelloFirst),
         };
-        let going_on = self.proving.as_ref().filter(|p| p.mechanism == mechanism && p.proven.lock().is_none());
+        let going_on =
+            self.proving.as_ref().filter(|p| p.mechanism == mechanism && p.proven.lock().is_none());
         if going_on.is_none() {
             let begun = self.hub.access.begin(now, self.peer, &mechanism, device);
             let Some(exchange) = begun else { return refuse(Refused::NoMechanism(mechanism)) };

@@ -318,7 +318,17 @@ impl Inner {
     ) {
         let from = Sender { user: "$server".into(), device: None, session: SessionId(0) };
         let headers = Headers::default();
-        self.say(Message { topic, key, id: None, from, content, headers, body, expires_at: None, qos: Qos::default() });
+        self.say(Message {
+            topic,
+            key,
+            id: None,
+            from,
+            content,
+            headers,
+            body,
+            expires_at: None,
+            qos: Qos::default(),
+        });
     }
 
     /// Publishes a message that needs no check any more. The answer is not waited for.

@@ -259,7 +259,11 @@ impl Sessions {
     pub(crate) fn insert(&self, session: &Arc<Session>, named: bool) {
         self.by_id.write().insert(session.id, session.clone());
         if named {
-            self.by_user.lock().entry(session.principal().user.clone()).or_default().insert(session.id, session.clone());
+            self.by_user
+                .lock()
+                .entry(session.principal().user.clone())
+                .or_default()
+                .insert(session.id, session.clone());
         }
     }
 

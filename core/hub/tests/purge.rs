@@ -14,9 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use yizhan_hub::{
-    Answer, Call, Hello, Hub, HubLimits, Options, Peer, Store, access::Open, memory::Memory,
-};
+use yizhan_hub::{Answer, Call, Hello, Hub, HubLimits, Options, Peer, Store, access::Open, memory::Memory};
 use yizhan_talk::{Backend, Called, Clock, Now, Timestamp};
 
 struct Hands {

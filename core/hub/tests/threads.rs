@@ -19,8 +19,8 @@ use std::{
 };
 
 use yizhan_hub::{
-    Answer, Call, Credentials, Delivery, Filter, Hello, Hub, HubLimits, Keep, Lag, Limits, Link,
-    Options, Peer, Position, Record, Space, Topic,
+    Answer, Call, Credentials, Delivery, Filter, Hello, Hub, HubLimits, Keep, Lag, Limits, Link, Options,
+    Peer, Position, Record, Space, Topic,
     access::Open,
     link::{Acked, Have, Publish, Resume, Subscribe},
     memory::Memory,
