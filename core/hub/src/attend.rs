@@ -1,4 +1,4 @@
-//! Who is here: sessions opened, resumed, left, asleep and ended, and what others hear of it.
+//! Who is here: sessions opened, resumed, taken over, left, asleep and ended.
 
 use std::{
     collections::BTreeSet,
@@ -10,32 +10,24 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use yizhan_talk::{Called, Close, Now};
+use yizhan_talk::{Close, Now};
 
 use crate::{
-    access::{Action, Bucket, Credentials, Peer, Principal},
+    access::{Bucket, Credentials, Peer, Principal},
     guard::guard,
     hub::Inner,
-    link::{Answer, Have, Hello, Keepsake, KeepsakePlace, Kept, LastMessage, Name, Opened, Refused, Resume},
-    message::{Content, Message, Sender, SessionId},
-    publish::message_of,
-    saved::{Saved, SavedSubscription, id_of_name},
-    session::{Beginning, LastWord, RateBuckets, Session},
-    store::{Expect, Missed, StoreError},
-    subscription::{Feed, Pace, Subscription},
-    topic::{Filter, Topic},
+    link::{Have, Hello, Keepsake, KeepsakePlace, Kept, Name, Opened, Refused, Resume},
+    message::{Message, SessionId},
+    saved::id_of_name,
+    session::{Beginning, RateBuckets, Session},
+    store::{Missed, StoreError},
+    topic::Filter,
 };
 
 /// The name that clients without an account share; nobody is told when one of them comes or goes.
 pub const ANONYMOUS: &str = "anonymous";
-/// Saved sessions that are looked at in one step of a purge.
-const PURGE_PAGE: usize = 256;
-/// Devices that one presence message names.
-const PRESENCE_DEVICES_MAX: usize = 16;
-/// Sessions of one user up to which each coming and going is told at once; above it, once a second.
-const PRESENCE_NOW_MAX: usize = 32;
 /// How long clients have to come back after a restart before their last messages are said.
-const RETURN_GRACE: Duration = Duration::from_secs(10);
+pub(crate) const RETURN_GRACE: Duration = Duration::from_secs(10);
 
 /// What the hub remembers of comings and goings.
 pub(crate) struct Attendance {
@@ -43,28 +35,28 @@ pub(crate) struct Attendance {
     /// Sleeping sessions by when they end. An entry that its session's `asleep_until` does not agree with is
     /// of an earlier sleep, and is passed over.
     ends: Mutex<BTreeSet<(Instant, SessionId)>>,
-    dirty: Mutex<Dirty>,
+    pub(crate) dirty: Mutex<Dirty>,
     /// Held while a name is given to a session.
     naming: Mutex<()>,
     /// Last messages that are said if nobody comes back.
-    last_words: Mutex<BTreeSet<(Instant, SessionId)>>,
+    pub(crate) last_words: Mutex<BTreeSet<(Instant, SessionId)>>,
     /// The same for saved sessions that nobody came back to since the start.
-    left_behind: Mutex<FxHashMap<SessionId, (Instant, Message)>>,
+    pub(crate) left_behind: Mutex<FxHashMap<SessionId, (Instant, Message)>>,
     /// Those of them whose last message was said, to be written so.
-    said: Mutex<Vec<SessionId>>,
+    pub(crate) said: Mutex<Vec<SessionId>>,
     /// Users with so many sessions that their presence is told once a second.
-    crowds: Mutex<FxHashMap<Arc<str>, Arc<Principal>>>,
+    pub(crate) crowds: Mutex<FxHashMap<Arc<str>, Arc<Principal>>>,
     buckets: Mutex<FxHashMap<Arc<str>, Arc<Bucket>>>,
 }
 
 /// Sessions that changed in a way that outlives the server.
 #[derive(Default)]
-struct Dirty {
+pub(crate) struct Dirty {
     /// To be saved now.
     now: FxHashMap<SessionId, Arc<Session>>,
     /// To be saved within about a second: how far its client is.
     soon: FxHashMap<SessionId, Arc<Session>>,
-    waiting: Vec<Waiting>,
+    pub(crate) waiting: Vec<Waiting>,
 }
 
 /// Told when what was dirty is safe.
@@ -256,29 +248,6 @@ impl Inner {
         Ok(Found { session, told: Some(told), keepsake })
     }
 
-    /// Checks a message that is for later.
-    fn last_word(&self, now: Now, who: &Principal, last: LastMessage) -> Result<LastWord, Refused> {
-        let LastMessage { publish, delay } = last;
-        let publish = self.check_last_message(who, publish)?;
-        let sender = Sender { user: who.user.clone(), device: who.device.clone(), session: SessionId(0) };
-        Ok(LastWord { message: message_of(now, sender, publish), delay })
-    }
-
-    fn check_last_message(
-        &self,
-        principal: &Principal,
-        will: crate::link::Publish,
-    ) -> Result<crate::link::Publish, Refused> {
-        self.check_shape(&will)?;
-        if !self.access.may(principal, Action::Publish, &will.topic) {
-            return Err(Refused::NotAllowed { action: Action::Publish, name: will.topic.as_str().into() });
-        }
-        if self.finder.find(&will.topic).is_none() {
-            return Err(Refused::NoSpace(will.topic));
-        }
-        Ok(will)
-    }
-
     fn new_session(
         &self,
         id: SessionId,
@@ -301,7 +270,7 @@ impl Inner {
         Ok(session)
     }
 
-    fn rate_buckets(&self, principal: &Principal, peer: Peer) -> RateBuckets {
+    pub(crate) fn rate_buckets(&self, principal: &Principal, peer: Peer) -> RateBuckets {
         let rates = &principal.rates;
         let named =
             |wanted: Option<u32>, name: &dyn Fn() -> String| wanted.map(|_| self.attendance.bucket(name()));
@@ -475,264 +444,13 @@ impl Inner {
         }
         self.attendance.buckets.lock().retain(|_, bucket| Arc::strong_count(bucket) > 1);
     }
-
-    /// Says the last messages whose delay is over.
-    fn say_due(self: &Arc<Self>, now: Now) {
-        loop {
-            let (due, id) = {
-                let mut words = self.attendance.last_words.lock();
-                match words.first() {
-                    Some((due, _)) if *due <= now.steady => {
-                        words.pop_first().unwrap_or((now.steady, SessionId(0)))
-                    }
-                    _ => break,
-                }
-            };
-            let Some(session) = self.sessions.find(id) else { continue };
-            let word = {
-                let mut state = session.lock();
-                let is_due = state.last_due == Some(due);
-                if is_due {
-                    state.last_due = None;
-                }
-                if is_due { state.last_message.take() } else { None }
-            };
-            if let Some(word) = word {
-                self.say(word.message);
-                self.attendance.touch(&session);
-                self.saver.wake();
-            }
-        }
-        let due: Vec<SessionId> = {
-            let behind = self.attendance.left_behind.lock();
-            behind.iter().filter(|(_, (due, _))| *due <= now.steady).map(|(id, _)| *id).collect()
-        };
-        for id in due {
-            self.say_left_behind(id);
-        }
-    }
-
-    /// Says the last message of a saved session that nobody came back to.
-    fn say_left_behind(self: &Arc<Self>, id: SessionId) {
-        if let Some((_, message)) = self.attendance.left_behind.lock().remove(&id) {
-            self.say(message);
-            self.attendance.said.lock().push(id);
-            self.saver.wake();
-        }
-    }
-
-    /// Writes down that last messages were said, so that the next start does not say them again.
-    pub(crate) async fn write_said(&self) -> Result<(), StoreError> {
-        let said = std::mem::take(&mut *self.attendance.said.lock());
-        for id in said {
-            let Some(saved) = self.read_saved(id).await?.filter(|_| self.sessions.find(id).is_none()) else {
-                continue;
-            };
-            let silent = Saved { last_message: None, ..saved };
-            self.saved.put(&id.0.to_be_bytes(), Some(silent.to_bytes()), Expect::Any).await?;
-        }
-        Ok(())
-    }
-
-    /// Whether there is something for [`write_said`](Self::write_said) to do.
-    pub(crate) fn has_said(&self) -> bool {
-        !self.attendance.said.lock().is_empty()
-    }
-
-    /// Says as a keyed record whether a user is here; for one with very many sessions within a second.
-    fn tell_presence(self: &Arc<Self>, who: &Arc<Principal>) {
-        if &*who.user == ANONYMOUS {
-            return;
-        }
-        if self.sessions.count_of_user(&who.user) > PRESENCE_NOW_MAX {
-            self.attendance.crowds.lock().insert(who.user.clone(), who.clone());
-            return;
-        }
-        self.tell_presence_now(who);
-    }
-
-    fn tell_presence_now(self: &Arc<Self>, who: &Principal) {
-        let Ok(topic) = Topic::new(&format!("$presence/user/{}", who.user)) else { return };
-        let sessions = self.sessions.of_user(&who.user);
-        let mut since = None;
-        let mut devices: Vec<Option<Arc<str>>> = Vec::new();
-        for session in &sessions {
-            let Some((_, at)) = session.lock().connection else { continue };
-            since = Some(since.map_or(at, |s: yizhan_talk::Timestamp| s.min(at)));
-            if devices.len() < PRESENCE_DEVICES_MAX && !devices.contains(&session.principal().device) {
-                devices.push(session.principal().device.clone());
-            }
-        }
-        let devices: Vec<String> = devices.into_iter().flatten().map(|d| quoted(&d)).collect();
-        let body = format!(
-            r#"{{"user":{},"online":{},"since":{},"devices":[{}]}}"#,
-            quoted(&who.user),
-            since.is_some(),
-            since.unwrap_or_else(|| self.clock.now().wall).as_millis(),
-            devices.join(",")
-        );
-        self.announce(topic, Some("presence".into()), Content::Json, Bytes::from(body));
-    }
-
-    /// Answers when the session is safe as it is now.
-    pub(crate) fn save_now(&self, session: &Arc<Session>) -> Called<Answer> {
-        if !session.is_kept() {
-            return Called::Done(Answer::Done);
-        }
-        let (sender, receiver) = oneshot::channel();
-        self.attendance.touch(session);
-        self.attendance.dirty.lock().waiting.push(sender);
-        self.saver.wake();
-        Called::Later(Box::pin(async move {
-            match receiver.await {
-                Ok(Ok(())) => Answer::Done,
-                Ok(Err(error)) => Answer::Refused(Refused::Store(error)),
-                Err(_) => Answer::Refused(Refused::Stopping),
-            }
-        }))
-    }
-
-    /// Writes a session to its table, or takes it out where it ended.
-    pub(crate) async fn save_session(&self, session: &Session) -> Result<(), StoreError> {
-        if session.secret.is_none() {
-            return Ok(());
-        }
-        let value = {
-            let state = session.lock();
-            let stays = !state.ended && session.is_kept();
-            stays.then(|| Saved::of(session, &state, self.clock.now().wall).to_bytes())
-        };
-        self.saved.put(&session.id.0.to_be_bytes(), value, Expect::Any).await.map(drop)
-    }
-
-    /// A session that this process does not know, from its table.
-    async fn load_session(&self, resume: &Resume, who: &Principal) -> Result<Saved, Refused> {
-        let saved = self.read_saved(resume.session).await?.ok_or(Refused::NoSession)?;
-        let right = same(saved.secret.as_bytes(), resume.secret.as_bytes()) && saved.user == who.user;
-        let alive = !saved.is_over(self.clock.now().wall, self.opened);
-        if right && alive { Ok(saved) } else { Err(Refused::NoSession) }
-    }
-
-    /// The same by name; `None` where there is none that could go on.
-    async fn load_named(
-        &self,
-        id: SessionId,
-        name: &Arc<str>,
-        who: &Principal,
-    ) -> Result<Option<Saved>, Refused> {
-        let now = self.clock.now().wall;
-        Ok(self.read_saved(id).await?.filter(|saved| {
-            saved.name.as_ref() == Some(name) && saved.user == who.user && !saved.is_over(now, self.opened)
-        }))
-    }
-
-    async fn read_saved(&self, id: SessionId) -> Result<Option<Saved>, StoreError> {
-        let found = self.saved.get(&id.0.to_be_bytes()).await?;
-        Ok(found.and_then(|(bytes, _)| Saved::from_bytes(&bytes)))
-    }
-
-    /// Takes saved sessions out of their table that nobody came back to, and says their last messages; those
-    /// of the others are said if their clients do not come back.
-    pub(crate) async fn purge_saved(self: &Arc<Self>) -> Result<(), StoreError> {
-        let mut after: Option<Bytes> = None;
-        loop {
-            let rows = self.saved.scan(b"", after.as_deref(), PURGE_PAGE).await?;
-            let now = self.clock.now();
-            for (key, value) in &rows {
-                let Some(saved) = Saved::from_bytes(value) else {
-                    self.saved.put(key, None, Expect::Any).await?;
-                    continue;
-                };
-                if self.sessions.find(saved.id).is_some() {
-                    continue;
-                }
-                let over = saved.is_over(now.wall, self.opened);
-                let last = saved.last_message.map(|word| {
-                    let wait = word.delay.unwrap_or(saved.keep).min(saved.keep).max(RETURN_GRACE);
-                    (far(now.steady, if over { Duration::ZERO } else { wait }), word.message)
-                });
-                if let Some(last) = last {
-                    self.attendance.left_behind.lock().entry(saved.id).or_insert(last);
-                }
-                if over {
-                    self.say_left_behind(saved.id);
-                    self.saved.put(key, None, Expect::Any).await?;
-                }
-            }
-            match rows.last() {
-                Some((key, _)) if rows.len() == PURGE_PAGE => after = Some(key.clone()),
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    /// Makes a saved session live again, and gives the bytes of its keepsake. Somebody else may have been
-    /// quicker: then theirs stands. Called with `naming` held.
-    fn restore_session(&self, coming: &Coming, saved: Saved) -> (Arc<Session>, Option<Bytes>) {
-        if let Some(session) = self.sessions.find(saved.id) {
-            return (session, None);
-        }
-        self.attendance.left_behind.lock().remove(&saved.id);
-        let Coming { now, peer, principal, .. } = coming;
-        let begin = Beginning {
-            id: saved.id,
-            secret: Some(saved.secret),
-            name: saved.name,
-            principal: principal.clone(),
-            keep: saved.keep,
-            keepsake: KeepsakePlace::default(),
-            rates: self.rate_buckets(principal, *peer),
-            connection: None,
-        };
-        let session = Arc::new(Session::new(*now, begin));
-        for entry in saved.subscriptions {
-            self.restore_subscription(&session, entry);
-        }
-        self.sessions.insert(&session, &*session.principal().user != ANONYMOUS);
-        (session, Some(saved.keepsake))
-    }
-
-    fn restore_subscription(&self, session: &Arc<Session>, entry: SavedSubscription) {
-        let mut subscription = Box::new(Subscription::new(entry.id, entry.filter.clone(), entry.window));
-        subscription.no_local = entry.no_local;
-        subscription.qos = entry.qos;
-        subscription.exclusive = entry.exclusive;
-        subscription.checked = true;
-        if entry.exclusive {
-            self.exclusive.lock().entry(entry.filter.clone()).or_insert((session.id, entry.id));
-        }
-        let mut whole = true;
-        for i in self.finder.overlapping(&entry.filter) {
-            let Some(journal) = &self.spaces[i].journal else {
-                whole = false;
-                continue;
-            };
-            for head in journal.heads() {
-                let acked = entry.positions.iter().find(|p| p.same_lane(&head) && p.offset <= head.offset);
-                let from = acked.copied().unwrap_or(head);
-                let (space, lag) = (u16::try_from(i).unwrap_or(u16::MAX), self.spaces[i].space.lag);
-                let pace = Pace::Behind(head.offset);
-                subscription.feeds.push(Feed { space, sent: from, acked: from, pace, lag });
-            }
-        }
-        if !whole {
-            subscription.lost_unkept();
-        }
-        let slot = {
-            let mut state = session.lock();
-            state.lives += 1;
-            let life = state.lives;
-            state.outbox.add(subscription, life)
-        };
-        self.directory.insert(&entry.filter, slot, session);
-    }
 }
 
 /// A client that was let in and has no session yet.
-struct Coming {
-    now: Now,
-    peer: Peer,
-    principal: Arc<Principal>,
+pub(crate) struct Coming {
+    pub(crate) now: Now,
+    pub(crate) peer: Peer,
+    pub(crate) principal: Arc<Principal>,
     keep: Duration,
     keepsake: Option<Arc<dyn Keepsake>>,
 }
@@ -758,27 +476,11 @@ pub(crate) enum Leaving {
 }
 
 /// A moment that far ahead, or as far as moments go.
-fn far(now: Instant, wait: Duration) -> Instant {
+pub(crate) fn far(now: Instant, wait: Duration) -> Instant {
     now.checked_add(wait).unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400))
 }
 
 /// Compares without telling by the time it takes where the difference is.
-fn same(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (x, y)| differs | (x ^ y)) == 0
-}
-
-/// A JSON string (RFC 8259 §7).
-fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

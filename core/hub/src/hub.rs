@@ -38,6 +38,8 @@ use crate::{
 
 /// Safe records that wait to be given to listeners; what is over this is read from the journals instead.
 const TAIL_RECORDS_MAX: usize = 65_536;
+/// Sessions that are saved with one sync.
+const SAVES_MAX: usize = 1024;
 
 /// What a hub is made of.
 pub struct Options {
@@ -532,12 +534,14 @@ async fn save_sessions(hub: Weak<Inner>) {
         if let Err(error) = hub.write_said().await {
             tracing::warn!(%error, "a saved session could not be changed");
         }
-        let saving = dirty.iter().map(|session| hub.save_session(session));
         let mut saved = Ok(());
-        for (session, result) in dirty.iter().zip(futures_util::future::join_all(saving).await) {
-            if let Err(error) = result {
-                tracing::warn!(session = %session.id, %error, "a session could not be saved");
-                saved = Err(error);
+        for some in dirty.chunks(SAVES_MAX) {
+            let saving = some.iter().map(|session| hub.save_session(session));
+            for (session, result) in some.iter().zip(futures_util::future::join_all(saving).await) {
+                if let Err(error) = result {
+                    tracing::warn!(session = %session.id, %error, "a session could not be saved");
+                    saved = Err(error);
+                }
             }
         }
         for waiting in waiting {

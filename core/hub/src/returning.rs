@@ -1,0 +1,177 @@
+//! Sessions that outlive the server: saved, found again, made live again, and forgotten.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use yizhan_talk::Called;
+
+use crate::{
+    access::Principal,
+    attend::{ANONYMOUS, Coming, RETURN_GRACE, far, same},
+    hub::Inner,
+    link::{Answer, KeepsakePlace, Refused, Resume},
+    message::SessionId,
+    saved::{Saved, SavedSubscription},
+    session::{Beginning, Session},
+    store::{Expect, StoreError},
+    subscription::{Feed, Pace, Subscription},
+};
+
+/// Saved sessions that are looked at in one step of a purge.
+const PURGE_PAGE: usize = 256;
+
+impl Inner {
+    /// Answers when the session is safe as it is now.
+    pub(crate) fn save_now(&self, session: &Arc<Session>) -> Called<Answer> {
+        if !session.is_kept() {
+            return Called::Done(Answer::Done);
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.attendance.touch(session);
+        self.attendance.dirty.lock().waiting.push(sender);
+        self.saver.wake();
+        Called::Later(Box::pin(async move {
+            match receiver.await {
+                Ok(Ok(())) => Answer::Done,
+                Ok(Err(error)) => Answer::Refused(Refused::Store(error)),
+                Err(_) => Answer::Refused(Refused::Stopping),
+            }
+        }))
+    }
+
+    /// Writes a session to its table, or takes it out where it ended.
+    pub(crate) async fn save_session(&self, session: &Session) -> Result<(), StoreError> {
+        if session.secret.is_none() {
+            return Ok(());
+        }
+        let value = {
+            let state = session.lock();
+            let stays = !state.ended && session.is_kept();
+            stays.then(|| Saved::of(session, &state, self.clock.now().wall).to_bytes())
+        };
+        self.saved.put(&session.id.0.to_be_bytes(), value, Expect::Any).await.map(drop)
+    }
+
+    /// A session that this process does not know, from its table.
+    pub(crate) async fn load_session(&self, resume: &Resume, who: &Principal) -> Result<Saved, Refused> {
+        let saved = self.read_saved(resume.session).await?.ok_or(Refused::NoSession)?;
+        let right = same(saved.secret.as_bytes(), resume.secret.as_bytes()) && saved.user == who.user;
+        let alive = !saved.is_over(self.clock.now().wall, self.opened);
+        if right && alive { Ok(saved) } else { Err(Refused::NoSession) }
+    }
+
+    /// The same by name; `None` where there is none that could go on.
+    pub(crate) async fn load_named(
+        &self,
+        id: SessionId,
+        name: &Arc<str>,
+        who: &Principal,
+    ) -> Result<Option<Saved>, Refused> {
+        let now = self.clock.now().wall;
+        Ok(self.read_saved(id).await?.filter(|saved| {
+            saved.name.as_ref() == Some(name) && saved.user == who.user && !saved.is_over(now, self.opened)
+        }))
+    }
+
+    pub(crate) async fn read_saved(&self, id: SessionId) -> Result<Option<Saved>, StoreError> {
+        let found = self.saved.get(&id.0.to_be_bytes()).await?;
+        Ok(found.and_then(|(bytes, _)| Saved::from_bytes(&bytes)))
+    }
+
+    /// Takes saved sessions out of their table that nobody came back to, and says their last messages; those
+    /// of the others are said if their clients do not come back.
+    pub(crate) async fn purge_saved(self: &Arc<Self>) -> Result<(), StoreError> {
+        let mut after: Option<Bytes> = None;
+        loop {
+            let rows = self.saved.scan(b"", after.as_deref(), PURGE_PAGE).await?;
+            let now = self.clock.now();
+            for (key, value) in &rows {
+                let Some(saved) = Saved::from_bytes(value) else {
+                    self.saved.put(key, None, Expect::Any).await?;
+                    continue;
+                };
+                if self.sessions.find(saved.id).is_some() {
+                    continue;
+                }
+                let over = saved.is_over(now.wall, self.opened);
+                let last = saved.last_message.map(|word| {
+                    let wait = word.delay.unwrap_or(saved.keep).min(saved.keep).max(RETURN_GRACE);
+                    (far(now.steady, if over { Duration::ZERO } else { wait }), word.message)
+                });
+                if let Some(last) = last {
+                    self.attendance.left_behind.lock().entry(saved.id).or_insert(last);
+                }
+                if over {
+                    self.say_left_behind(saved.id);
+                    self.saved.put(key, None, Expect::Any).await?;
+                }
+            }
+            match rows.last() {
+                Some((key, _)) if rows.len() == PURGE_PAGE => after = Some(key.clone()),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Makes a saved session live again, and gives the bytes of its keepsake. Somebody else may have been
+    /// quicker: then theirs stands. Called with `naming` held.
+    pub(crate) fn restore_session(&self, coming: &Coming, saved: Saved) -> (Arc<Session>, Option<Bytes>) {
+        if let Some(session) = self.sessions.find(saved.id) {
+            return (session, None);
+        }
+        self.attendance.left_behind.lock().remove(&saved.id);
+        let Coming { now, peer, principal, .. } = coming;
+        let begin = Beginning {
+            id: saved.id,
+            secret: Some(saved.secret),
+            name: saved.name,
+            principal: principal.clone(),
+            keep: saved.keep,
+            keepsake: KeepsakePlace::default(),
+            rates: self.rate_buckets(principal, *peer),
+            connection: None,
+        };
+        let session = Arc::new(Session::new(*now, begin));
+        for entry in saved.subscriptions {
+            self.restore_subscription(&session, entry);
+        }
+        self.sessions.insert(&session, &*session.principal().user != ANONYMOUS);
+        (session, Some(saved.keepsake))
+    }
+
+    pub(crate) fn restore_subscription(&self, session: &Arc<Session>, entry: SavedSubscription) {
+        let mut subscription = Box::new(Subscription::new(entry.id, entry.filter.clone(), entry.window));
+        subscription.no_local = entry.no_local;
+        subscription.qos = entry.qos;
+        subscription.exclusive = entry.exclusive;
+        subscription.checked = true;
+        if entry.exclusive {
+            self.exclusive.lock().entry(entry.filter.clone()).or_insert((session.id, entry.id));
+        }
+        let mut whole = true;
+        for i in self.finder.overlapping(&entry.filter) {
+            let Some(journal) = &self.spaces[i].journal else {
+                whole = false;
+                continue;
+            };
+            for head in journal.heads() {
+                let acked = entry.positions.iter().find(|p| p.same_lane(&head) && p.offset <= head.offset);
+                let from = acked.copied().unwrap_or(head);
+                let (space, lag) = (u16::try_from(i).unwrap_or(u16::MAX), self.spaces[i].space.lag);
+                let pace = Pace::Behind(head.offset);
+                subscription.feeds.push(Feed { space, sent: from, acked: from, pace, lag });
+            }
+        }
+        if !whole {
+            subscription.lost_unkept();
+        }
+        let slot = {
+            let mut state = session.lock();
+            state.lives += 1;
+            let life = state.lives;
+            state.outbox.add(subscription, life)
+        };
+        self.directory.insert(&entry.filter, slot, session);
+    }
+}
