@@ -1,5 +1,20 @@
 //! The door of MQTT 3.1.1 and 5.0.
 //!
-//! Read in this order: [`wire`] (bytes).
+//! Read in this order: [`config`], [`wire`] (bytes), [`names`] (what a topic or filter means), [`rewrite`],
+//! [`automatic`], [`terms`] (what every connection goes by), [`trace`], [`meters`].
 
+pub mod automatic;
+pub mod config;
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
+pub mod fuzz;
+pub mod meters;
+pub mod names;
+pub mod rewrite;
+pub mod terms;
+pub mod trace;
 pub mod wire;
+
+pub use config::Config;
+pub use meters::Meters;
+pub use terms::{Allowance, Terms};
+pub use trace::Traces;
