@@ -70,3 +70,8 @@ fn net_proxy_header() {
 fn net_path() {
     smoke("net_path", |data| yizhan_net::fuzz::path(&String::from_utf8_lossy(data)));
 }
+
+#[test]
+fn mqtt_packet() {
+    smoke("mqtt_packet", yizhan_mqtt::fuzz::fuzz_packet);
+}

@@ -13,7 +13,7 @@
 //! - All others walk over them with [`templates`]: [`Template::write`] copies one and patches flags, packet
 //!   identifier and expiry in place; [`Template::write_with`] makes room for an alias or identifiers.
 //!
-//! ```ignore
+//! ```text
 //! let layout = Layout { version, acked: qos != Qos::AtMostOnce };
 //! let bytes = batch.form(layout.form(), |records| {
 //!     let mut into = BytesMut::new();

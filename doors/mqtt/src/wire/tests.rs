@@ -12,7 +12,8 @@ use super::{packet::*, properties::*, *};
 use strategy::packet;
 
 /// What tests allow.
-const WIDE: Limits = Limits { packet_bytes_max: PACKET_BYTES_MAX, user_properties_max: 1000, filters_max: 1000 };
+const WIDE: Limits =
+    Limits { packet_bytes_max: PACKET_BYTES_MAX, user_properties_max: 1000, filters_max: 1000 };
 
 fn written(packet: &Packet<'_>, version: Version) -> BytesMut {
     let mut into = BytesMut::new();
@@ -152,7 +153,10 @@ fn lists_have_bounds() {
     for version in [Version::V4, Version::V5] {
         let subscribe = |count| {
             let filters = vec![("a", Options::default()); count];
-            written(&Packet::Subscribe(Subscribe { id: id(1), properties: Default::default(), filters }), version)
+            written(
+                &Packet::Subscribe(Subscribe { id: id(1), properties: Default::default(), filters }),
+                version,
+            )
         };
         assert!(decode(&subscribe(2), Some(version), &limits).is_ok());
         assert_eq!(decode(&subscribe(3), Some(version), &limits).unwrap_err().reason, Reason::QuotaExceeded);

@@ -98,7 +98,8 @@ fn the_payload_of_suback() {
 #[test]
 fn the_payload_of_unsubscribe() {
     let filters = vec!["a/b", "c/d"];
-    let unsubscribe = Packet::Unsubscribe(Unsubscribe { id: id(10), properties: Default::default(), filters });
+    let unsubscribe =
+        Packet::Unsubscribe(Unsubscribe { id: id(10), properties: Default::default(), filters });
     both_ways(Version::V5, b"\xa2\x0d\x00\x0a\x00\x00\x03a/b\x00\x03c/d", unsubscribe.clone());
     both_ways(Version::V4, b"\xa2\x0c\x00\x0a\x00\x03a/b\x00\x03c/d", unsubscribe);
 }

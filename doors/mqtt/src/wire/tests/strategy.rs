@@ -141,19 +141,21 @@ fn connect() -> impl Strategy<Value = Connect<'static>> {
         (of(any::<u32>()), of(any::<NonZeroU16>()), of(any::<NonZeroU32>()), of(any::<u16>())),
         (of(any::<bool>()), of(any::<bool>()), user(), of((text(), of(data())))),
     )
-        .prop_map(|((session_expiry, receive_maximum, maximum_packet_size, alias), (rri, rpi, user, auth))| {
-            ConnectProperties {
-                session_expiry,
-                receive_maximum,
-                maximum_packet_size,
-                topic_alias_maximum: alias,
-                request_response_information: rri,
-                request_problem_information: rpi,
-                user,
-                authentication_method: auth.map(|(method, _)| method),
-                authentication_data: auth.and_then(|(_, data)| data).map(Hidden),
-            }
-        });
+        .prop_map(
+            |((session_expiry, receive_maximum, maximum_packet_size, alias), (rri, rpi, user, auth))| {
+                ConnectProperties {
+                    session_expiry,
+                    receive_maximum,
+                    maximum_packet_size,
+                    topic_alias_maximum: alias,
+                    request_response_information: rri,
+                    request_problem_information: rpi,
+                    user,
+                    authentication_method: auth.map(|(method, _)| method),
+                    authentication_data: auth.and_then(|(_, data)| data).map(Hidden),
+                }
+            },
+        );
     (any::<(bool, bool, u16)>(), properties, text(), of(will()), of(text()), of(data())).prop_map(
         |((bridge, clean_start, keep_alive), properties, client_id, will, user_name, password)| Connect {
             version: Version::V5,
@@ -186,39 +188,49 @@ pub(super) fn connect_plain<'a>(user_name: Option<&'a str>, password: Option<Hid
 
 fn will() -> impl Strategy<Value = Will<'static>> {
     let properties = (of(any::<u32>()), message());
-    (qos(), any::<bool>(), properties, name(), data()).prop_map(|(qos, retain, (delay, m), topic, payload)| {
-        let properties = WillProperties {
-            delay,
-            payload_is_utf8: m.payload_is_utf8,
-            message_expiry: m.message_expiry,
-            content_type: m.content_type,
-            response_topic: m.response_topic,
-            correlation_data: m.correlation_data,
-            user: m.user,
-        };
-        Will { qos, retain, properties, topic, payload }
-    })
+    (qos(), any::<bool>(), properties, name(), data()).prop_map(
+        |(qos, retain, (delay, m), topic, payload)| {
+            let properties = WillProperties {
+                delay,
+                payload_is_utf8: m.payload_is_utf8,
+                message_expiry: m.message_expiry,
+                content_type: m.content_type,
+                response_topic: m.response_topic,
+                correlation_data: m.correlation_data,
+                user: m.user,
+            };
+            Will { qos, retain, properties, topic, payload }
+        },
+    )
 }
 
 /// What a message carries wherever it is.
 pub(super) fn message() -> impl Strategy<Value = PublishProperties<'static>> {
     let values = (of(any::<bool>()), of(any::<u32>()), of(text()), of(text()), of(data()), user());
-    values.prop_map(|(payload_is_utf8, message_expiry, content_type, response_topic, correlation_data, user)| {
-        PublishProperties {
-            payload_is_utf8,
-            message_expiry,
-            content_type,
-            response_topic,
-            correlation_data,
-            user,
-            ..PublishProperties::default()
-        }
-    })
+    values.prop_map(
+        |(payload_is_utf8, message_expiry, content_type, response_topic, correlation_data, user)| {
+            PublishProperties {
+                payload_is_utf8,
+                message_expiry,
+                content_type,
+                response_topic,
+                correlation_data,
+                user,
+                ..PublishProperties::default()
+            }
+        },
+    )
 }
 
 fn connack() -> impl Strategy<Value = Connack<'static>> {
     let numbers = (
-        (of(any::<u32>()), of(any::<NonZeroU16>()), of(any::<NonZeroU32>()), of(any::<u16>()), of(any::<u16>())),
+        (
+            of(any::<u32>()),
+            of(any::<NonZeroU16>()),
+            of(any::<NonZeroU32>()),
+            of(any::<u16>()),
+            of(any::<u16>()),
+        ),
         of(select(vec![Qos::AtMostOnce, Qos::AtLeastOnce])),
         (of(any::<bool>()), of(any::<bool>()), of(any::<bool>()), of(any::<bool>())),
     );
@@ -267,7 +279,11 @@ pub(super) fn publish() -> impl Strategy<Value = Publish<'static>> {
 }
 
 fn ack(kind: Kind) -> impl Strategy<Value = Ack<'static>> {
-    (packet_id(), reason(kind), ack_properties()).prop_map(|(id, reason, properties)| Ack { id, reason, properties })
+    (packet_id(), reason(kind), ack_properties()).prop_map(|(id, reason, properties)| Ack {
+        id,
+        reason,
+        properties,
+    })
 }
 
 fn ack_properties() -> impl Strategy<Value = AckProperties<'static>> {
@@ -277,19 +293,25 @@ fn ack_properties() -> impl Strategy<Value = AckProperties<'static>> {
 fn subscribe() -> impl Strategy<Value = Subscribe<'static>> {
     let handling = select(vec![RetainHandling::Send, RetainHandling::SendIfNew, RetainHandling::Keep]);
     let filter = (name(), qos(), any::<(bool, bool)>(), handling);
-    (packet_id(), of(subscription_id()), user(), vec(filter, 1..4)).prop_map(|(id, subscription_id, user, filters)| {
-        let filters = filters.into_iter().map(|(filter, qos, (no_local, retain_as_published), retain_handling)| {
-            let no_local = no_local && !filter.starts_with("$share/");
-            (filter, Options { qos, no_local, retain_as_published, retain_handling })
-        });
-        let properties = SubscribeProperties { subscription_id, user };
-        Subscribe { id, properties, filters: filters.collect() }
-    })
+    (packet_id(), of(subscription_id()), user(), vec(filter, 1..4)).prop_map(
+        |(id, subscription_id, user, filters)| {
+            let filters =
+                filters.into_iter().map(|(filter, qos, (no_local, retain_as_published), retain_handling)| {
+                    let no_local = no_local && !filter.starts_with("$share/");
+                    (filter, Options { qos, no_local, retain_as_published, retain_handling })
+                });
+            let properties = SubscribeProperties { subscription_id, user };
+            Subscribe { id, properties, filters: filters.collect() }
+        },
+    )
 }
 
 fn reasons(kind: Kind) -> impl Strategy<Value = Reasons<'static>> {
-    (packet_id(), ack_properties(), vec(reason(kind), 0..4))
-        .prop_map(|(id, properties, reasons)| Reasons { id, properties, reasons })
+    (packet_id(), ack_properties(), vec(reason(kind), 0..4)).prop_map(|(id, properties, reasons)| Reasons {
+        id,
+        properties,
+        reasons,
+    })
 }
 
 fn disconnect() -> impl Strategy<Value = Disconnect<'static>> {
