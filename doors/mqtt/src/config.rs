@@ -313,8 +313,6 @@ impl Config {
             "sys_interval is at least one second, or 0".to_owned()
         } else if !self.secure.listen.is_empty() && self.secure.tls.is_none() {
             "secure.tls is missing: without a certificate there is no TLS".to_owned()
-        } else if self.certificate_user != CertificateUser::Off && !self.asks_for_certificates() {
-            "certificate_user needs client certificates: set tls.client_ca of tcp or secure".to_owned()
         } else {
             return None;
         })
@@ -336,9 +334,13 @@ impl Config {
         })
     }
 
-    fn asks_for_certificates(&self) -> bool {
+    /// Whether `certificate_user` wants certificates that no listener asks for; `http_asks` says whether the
+    /// port of the section `http` does, where MQTT over WebSocket comes in.
+    #[must_use]
+    pub fn misses_certificates(&self, http_asks: bool) -> bool {
         let asks = |at: &Listen| at.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        asks(&self.tcp) || asks(&self.secure)
+        let asked = asks(&self.tcp) || asks(&self.secure) || (self.websocket && http_asks);
+        self.certificate_user != CertificateUser::Off && !asked
     }
 }
 
@@ -398,7 +400,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_named() {
         type Change = fn(&mut Config);
-        let cases: [(Change, &str); 12] = [
+        let cases: [(Change, &str); 11] = [
             (|c| c.packet_bytes_max = 10, "mqtt: packet_bytes_max is 1024 to"),
             (|c| c.client_id_bytes_max = 22, "mqtt: client_id_bytes_max is 23 to"),
             (|c| c.receive_max = 0, "receive_max"),
@@ -407,7 +409,6 @@ mod tests {
             (|c| c.levels_max = 1000, "levels_max"),
             (|c| c.server_keep_alive = Some(0), "server_keep_alive"),
             (|c| c.secure.listen = c.tcp.listen.clone(), "secure.tls is missing"),
-            (|c| c.certificate_user = CertificateUser::Cn, "client_ca"),
             (|c| c.share.window = 0, "share.window"),
             (|c| c.clients.push(ClientRule::default()), "client[0].id"),
             (

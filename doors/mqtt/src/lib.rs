@@ -4,9 +4,11 @@
 //! [`automatic`], [`terms`] (what every connection goes by), [`trace`], [`meters`].
 
 pub mod automatic;
+pub mod certificate;
 pub mod config;
 #[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub mod fuzz;
+mod joined;
 pub mod meters;
 pub mod names;
 pub mod rewrite;
