@@ -2,11 +2,12 @@
 //!
 //! Read in this order: `wire` (frames and stamps, found without parsing), `engine` (many connections on a
 //! thread), `run` (threads and phases), the loads `spread` (fan-out and pairs), `durable` (publish), `idle`, and
-//! `report`.
+//! `report`. `mqtt` is the same for any MQTT broker.
 
 pub(crate) mod durable;
 mod engine;
 pub(crate) mod idle;
+pub(crate) mod mqtt;
 mod report;
 mod run;
 pub(crate) mod spread;

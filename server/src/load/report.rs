@@ -28,7 +28,8 @@ impl Latencies {
         // Both have the same bounds.
         self.0.add(&other.0).ok();
     }
-    fn json(&self) -> Value {
+    /// Quantiles, µs, and how many there are.
+    pub(crate) fn json(&self) -> Value {
         let at = |q: f64| self.0.value_at_quantile(q);
         json!({"p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "p999": at(0.999), "max": self.0.max(), "count": self.0.len()})
     }

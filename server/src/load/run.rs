@@ -108,7 +108,7 @@ impl Shared {
         }
     }
 
-    fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Relaxed);
     }
 
@@ -170,13 +170,37 @@ pub(crate) fn run<P: Plan>(
     connections: u64,
     all_arrived: impl Fn(&Shared) -> bool,
 ) -> Result<Outcome, String> {
-    let idle = common.pid.and_then(ProcessFigures::of);
-    let threads: Vec<_> = plans
+    let jobs = plans
         .into_iter()
         .map(|plan| {
-            let (shared, target) = (shared.clone(), common.target.clone());
+            let target = common.target.clone();
+            move |shared: &Arc<Shared>| work(plan, target, shared)
+        })
+        .collect();
+    run_jobs(common, shared, jobs, connections, all_arrived)
+}
+
+/// The same for work of any kind: each job is a thread, which ends when the phase is [`Phase::Done`].
+///
+/// # Errors
+/// A job failed, nothing arrived any more.
+pub(crate) fn run_jobs<J>(
+    common: &Common,
+    shared: &Arc<Shared>,
+    jobs: Vec<J>,
+    connections: u64,
+    all_arrived: impl Fn(&Shared) -> bool,
+) -> Result<Outcome, String>
+where
+    J: FnOnce(&Arc<Shared>) -> Result<(), String> + Send + 'static,
+{
+    let idle = common.pid.and_then(ProcessFigures::of);
+    let threads: Vec<_> = jobs
+        .into_iter()
+        .map(|job| {
+            let shared = shared.clone();
             thread::spawn(move || {
-                if let Err(why) = work(plan, target, &shared) {
+                if let Err(why) = job(&shared) {
                     shared.fail(why);
                 }
             })

@@ -1,5 +1,7 @@
 //! `yizhan bench`: load from the command line.
 
+mod mqtt;
+
 use std::{
     net::{SocketAddr, ToSocketAddrs},
     time::Duration,
@@ -18,7 +20,7 @@ use crate::{
 pub(crate) struct Bench {
     #[command(subcommand)]
     load: Load,
-    /// How long is measured.
+    /// How long is measured (`mqtt storm`: how long it is calm before).
     #[arg(long, global = true, default_value = "10s", value_parser = duration)]
     seconds: Duration,
     /// How long the load runs before that (idle: how long the server may settle).
@@ -86,6 +88,8 @@ enum Load {
         #[arg(long, default_value = "bench/idle")]
         topic: String,
     },
+    /// The same and more with any MQTT broker.
+    Mqtt(mqtt::Mqtt),
 }
 
 #[derive(Debug, clap::Args)]
@@ -114,9 +118,11 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// The server cannot be reached, or the load could not be finished. A loss is an error, too.
 pub(crate) fn run(args: &Bench) -> anyhow::Result<()> {
-    crate::limits::raise_descriptors();
-    let common = common(args)?;
-    let report = measure(args, &common).map_err(anyhow::Error::msg)?;
+    let descriptors = crate::limits::raise_descriptors();
+    let report = match &args.load {
+        Load::Mqtt(load) => mqtt::measure(args, load, descriptors)?,
+        load => measure(load, &common(args)?).map_err(anyhow::Error::msg)?,
+    };
     if args.json {
         println!("{}", report.json());
     } else {
@@ -152,7 +158,7 @@ fn common(args: &Bench) -> anyhow::Result<Common> {
     })
 }
 
-fn measure(args: &Bench, common: &Common) -> Result<Report, String> {
+fn measure(load: &Load, common: &Common) -> Result<Report, String> {
     let spread = |mode, groups, listeners, messages: &Messages| {
         if messages.rate.is_some_and(|rate| rate <= 0.0) {
             return Err("--rate is more than 0".to_owned());
@@ -170,7 +176,8 @@ fn measure(args: &Bench, common: &Common) -> Result<Report, String> {
             },
         )
     };
-    match &args.load {
+    match load {
+        Load::Mqtt(_) => Err("MQTT has a way of its own".to_owned()),
         Load::Fanout { subscribers, messages } => spread("fanout", 1, *subscribers, messages),
         Load::Pairs { pairs, messages } => spread("pairs", *pairs, 1, messages),
         Load::Publish { publishers, window, size, topics, topic, durable } => durable::measure(
