@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use yizhan_hub::{Store, StoreError, store::Expect};
 use yizhan_talk::Timestamp;
 
-use crate::{failure::Failure, names::OWNER, rows::Rows, secret::Secret};
+use crate::{failure::Failure, names::OWNER, password::Hashed, rows::Rows, secret::Secret};
 
 /// How often a change is tried again when another write to the same account was quicker.
 const TRIES_MAX: usize = 8;
@@ -21,13 +21,39 @@ pub(crate) struct Account {
     pub(crate) disabled: bool,
     /// The password's hash; `None` before an invited user has set one.
     pub(crate) password: Option<String>,
+    /// What SCRAM needs of it; `None` where it was set before SCRAM was on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scram: Option<String>,
     pub(crate) created_at: u64,
     pub(crate) last_login_at: Option<u64>,
 }
 
 impl Account {
-    pub(crate) fn new(now: Timestamp, roles: Vec<String>, password: Option<String>) -> Self {
-        Self { roles, disabled: false, password, created_at: now.as_millis(), last_login_at: None }
+    pub(crate) fn new(now: Timestamp, roles: Vec<String>, hashed: Option<Hashed>) -> Self {
+        let mut account = Self {
+            roles,
+            disabled: false,
+            password: None,
+            scram: None,
+            created_at: now.as_millis(),
+            last_login_at: None,
+        };
+        account.keep(hashed.as_ref());
+        account
+    }
+
+    /// Sets the password, where there is a new one.
+    pub(crate) fn keep(&mut self, hashed: Option<&Hashed>) {
+        if let Some(Hashed { hash, scram }) = hashed {
+            self.password = Some(hash.clone());
+            self.scram.clone_from(scram);
+        }
+    }
+
+    /// What is kept of the password.
+    pub(crate) fn hashed(&self) -> Option<Hashed> {
+        let scram = self.scram.clone();
+        self.password.clone().map(|hash| Hashed { hash, scram })
     }
 
     pub(crate) fn is_owner(&self) -> bool {
@@ -75,8 +101,14 @@ pub struct NewAccount {
     /// Its name.
     pub user: String,
     /// Its password; without one an invitation is the way in.
+    #[serde(default)]
     pub password: Option<Secret<String>>,
+    /// In place of a password, the hash of one that another server has made: argon2id as a PHC string, or one
+    /// of mosquitto's (`$7$…`, `$6$…`). It is replaced when the user first signs in.
+    #[serde(default)]
+    pub password_hash: Option<Secret<String>>,
     /// Its roles; `user` where left out.
+    #[serde(default)]
     pub roles: Option<Vec<String>>,
 }
 
@@ -157,7 +189,7 @@ impl Accounts {
                     found.roles.push(OWNER.into());
                 }
                 found.disabled = false;
-                found.password = account.password.or(found.password);
+                found.keep(account.hashed().as_ref());
                 found
             }
         };
@@ -209,18 +241,18 @@ impl Accounts {
         Ok(account)
     }
 
-    /// Notes a sign-in, and a password's fresh hash. Somebody else's change at the same time wins: this
+    /// Notes a sign-in, and what is kept of a password from now on. Somebody else's change at the same time wins: this
     /// is noted at the next sign-in then.
     pub(crate) async fn note_login(
         &self,
         user: &str,
         now: Timestamp,
-        rehashed: Option<String>,
+        rehashed: Option<&Hashed>,
         seen: &Account,
     ) -> Result<(), StoreError> {
         let Some((mut account, version)) = self.rows.find(user.as_bytes()).await? else { return Ok(()) };
-        if account.password == seen.password && rehashed.is_some() {
-            account.password = rehashed;
+        if account.password == seen.password {
+            account.keep(rehashed);
         }
         account.last_login_at = Some(now.as_millis());
         match self.rows.put(user.as_bytes(), &account, Expect::Version(version)).await {

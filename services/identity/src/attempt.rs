@@ -16,7 +16,7 @@ use crate::{
     devices::NOTED_EVERY,
     identity::{Identity, Inner, cut},
     names::USER_BYTES_MAX,
-    password,
+    password::{self, Hashed},
 };
 
 /// Passwords that wait to be hashed; more are asked to come again.
@@ -35,7 +35,7 @@ impl Identity {
         self.0.brake.check(now.steady, name, peer.address).map_err(Refused::TooManyAttempts)?;
         let found = if user.len() <= USER_BYTES_MAX { self.0.accounts.find(user).await? } else { None };
         let account = found.filter(|account| !account.disabled);
-        let stored = account.as_ref().and_then(|account| account.password.clone());
+        let stored = account.as_ref().and_then(Account::hashed);
         let attempt = Attempt { now, peer, user: name.into(), password: password.into(), stored };
         let inner = self.0.clone();
         match (self.compute(move || attempt.judge(&inner)).await?, account) {
@@ -45,9 +45,7 @@ impl Identity {
             }
             (Judged::Blocked(wait), _) => Err(Refused::TooManyAttempts(wait)),
             (Judged::Wrong { wait }, _) => {
-                let what = if wait.is_some() { What::LoginBlocked } else { What::LoginFailed };
-                let detail = wait.map(|wait| format!("next attempt in {} s", wait.as_secs()));
-                self.note(Some(peer), now, name, what, None, detail.as_deref()).await;
+                self.note_failure(now, peer, name, wait).await;
                 Err(Refused::NotAdmitted)
             }
             // Nothing stored is never good.
@@ -55,20 +53,27 @@ impl Identity {
         }
     }
 
-    async fn note_login(&self, now: Now, user: &str, rehashed: Option<String>, account: &Account) {
+    /// Writes down an attempt that failed, and how long the next one has to wait.
+    pub(crate) async fn note_failure(&self, now: Now, peer: Peer, name: &str, wait: Option<Duration>) {
+        let what = if wait.is_some() { What::LoginBlocked } else { What::LoginFailed };
+        let detail = wait.map(|wait| format!("next attempt in {} s", wait.as_secs()));
+        self.note(Some(peer), now, name, what, None, detail.as_deref()).await;
+    }
+
+    pub(crate) async fn note_login(&self, now: Now, user: &str, rehashed: Option<Hashed>, account: &Account) {
         let last = account.last_login_at.map(Timestamp::from_millis);
         let due = last.is_none_or(|at| now.wall.since(at) >= NOTED_EVERY);
         if (due || rehashed.is_some())
-            && let Err(error) = self.0.accounts.note_login(user, now.wall, rehashed, account).await
+            && let Err(error) = self.0.accounts.note_login(user, now.wall, rehashed.as_ref(), account).await
         {
             warn!(%error, "a sign-in could not be noted");
         }
     }
 
     /// Hashes a new password.
-    pub(crate) async fn hash(&self, password: &str) -> Result<String, Refused> {
-        let (config, password) = (self.0.config.load().password, password.to_owned());
-        self.compute(move || password::hash(config, &password)).await
+    pub(crate) async fn hash(&self, password: &str) -> Result<Hashed, Refused> {
+        let (config, password) = (self.0.config.load_full(), password.to_owned());
+        self.compute(move || Hashed::new(&config, &password)).await
     }
 
     /// Runs something heavy where it disturbs nobody.
@@ -107,11 +112,11 @@ struct Attempt {
     peer: Peer,
     user: String,
     password: String,
-    stored: Option<String>,
+    stored: Option<Hashed>,
 }
 
 enum Judged {
-    Good { rehashed: Option<String> },
+    Good { rehashed: Option<Hashed> },
     Wrong { wait: Option<Duration> },
     Blocked(Duration),
 }
@@ -125,19 +130,20 @@ impl Attempt {
         let config = inner.config.load();
         let good = match &self.stored {
             _ if self.password.len() > password::PASSWORD_BYTES_MAX => false,
-            Some(stored) => password::matches(stored, &self.password),
-            None => {
-                // The same work, so that the time does not tell which names are there.
-                std::hint::black_box(password::hash(config.password, &self.password));
-                false
-            }
+            Some(stored) => password::matches(&stored.hash, &self.password),
+            None => false,
         };
+        let quick = self.stored.as_ref().is_none_or(|stored| password::is_quick(&stored.hash));
+        if !good && quick && self.password.len() <= password::PASSWORD_BYTES_MAX {
+            // The same work, so that the time does not tell which names are there.
+            std::hint::black_box(password::hash(config.password, &self.password));
+        }
         if !good {
             let wait = inner.brake.failed(self.now.steady, &self.user, self.peer.address, &config.attempts);
             return Judged::Wrong { wait };
         }
         inner.brake.succeeded(&self.user);
-        let outdated = self.stored.is_some_and(|stored| password::is_outdated(&stored, config.password));
-        Judged::Good { rehashed: outdated.then(|| password::hash(config.password, &self.password)) }
+        let old = self.stored.is_some_and(|stored| password::is_old(&stored, &config, &self.password));
+        Judged::Good { rehashed: old.then(|| Hashed::new(&config, &self.password)) }
     }
 }

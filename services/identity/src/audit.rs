@@ -53,6 +53,12 @@ pub enum What {
     /// A session was ended by an operator, or by its user from elsewhere.
     #[serde(rename = "session.kick")]
     SessionKick,
+    /// Somebody was banned: by an operator, or by the server for coming and going too often.
+    #[serde(rename = "ban.create")]
+    BanCreate,
+    /// A ban was ended by an operator.
+    #[serde(rename = "ban.remove")]
+    BanRemove,
     /// The config was read again.
     #[serde(rename = "config.reload")]
     ConfigReload,

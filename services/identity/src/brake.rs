@@ -49,9 +49,17 @@ impl Brake {
     /// # Errors
     /// How long to wait.
     pub fn check(&self, now: Instant, user: &str, address: IpAddr) -> Result<(), Duration> {
+        self.check_at(now, Some(user), address)
+    }
+
+    /// As [`check`](Self::check), where no user may have been named.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub fn check_at(&self, now: Instant, user: Option<&str>, address: IpAddr) -> Result<(), Duration> {
         let until =
             |failures: Option<&Failures>| failures.map(|f| f.wait_until.saturating_duration_since(now));
-        let user = until(self.users.lock().get(user));
+        let user = user.and_then(|user| until(self.users.lock().get(user)));
         let address = until(self.addresses.lock().get(&network(address)));
         match user.max(address) {
             Some(wait) if !wait.is_zero() => Err(wait),
@@ -61,7 +69,19 @@ impl Brake {
 
     /// An attempt failed. Gives how long the next one has to wait, where it has to.
     pub fn failed(&self, now: Instant, user: &str, address: IpAddr, config: &Attempts) -> Option<Duration> {
-        let user = fail(&mut self.users.lock(), user.into(), now, config, config.user_wait_max);
+        self.failed_at(now, Some(user), address, config)
+    }
+
+    /// As [`failed`](Self::failed), where no user may have been named.
+    pub fn failed_at(
+        &self,
+        now: Instant,
+        user: Option<&str>,
+        address: IpAddr,
+        config: &Attempts,
+    ) -> Option<Duration> {
+        let user = user
+            .and_then(|user| fail(&mut self.users.lock(), user.into(), now, config, config.user_wait_max));
         let address =
             fail(&mut self.addresses.lock(), network(address), now, config, config.address_wait_max);
         user.max(address)

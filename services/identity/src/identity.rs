@@ -10,39 +10,42 @@ use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tracing::{debug, warn};
+use tracing::warn;
 use yizhan_hub::{
     Access, Action, Credentials, Filter, Peer, Principal, Refused, Store, StoreError, Topic, Verdict,
+    access::Exchange, store::Expect,
 };
 use yizhan_talk::{Now, Timestamp};
 
 use crate::{
-    accounts::{Account, Accounts},
+    accounts::Accounts,
     audit::{Audit, AuditEntry, What},
+    bans::{Ban, Bans, Whom},
     brake::Brake,
-    config::{Config, Entry},
-    devices::{Devices, NOTED_EVERY},
+    config::Config,
+    devices::Devices,
     failure::BadConfig,
-    jwt::{self, BadKeys, Key, Rejected},
-    names::{
-        ADMIN, ANONYMOUS, DEVICE_BYTES_MAX, FOREIGN_MARK, GUEST, GUEST_MARK, NARROW_MARK, OWNER, TOKEN_MARK,
-        USER_BYTES_MAX, check_user, has_role, is_narrow,
-    },
+    flapping::Leavers,
+    jwt::{self, BadKeys, Key},
+    names::{ADMIN, NARROW_MARK, OWNER, USER_BYTES_MAX, has_role, is_narrow},
+    prove::Prove,
     random::{SECRET_CHARS, fingerprint, letters},
+    rows::Rows,
     rules::{Narrowings, Policy, stricter},
+    scram,
     seams::Seams,
-    tickets::{Ticket, TicketKind, Tickets},
-    tokens::{TOKEN_PREFIX, Token, Tokens},
+    tickets::{Ticket, Tickets},
+    tokens::Tokens,
 };
 
-/// Who comes with the token for tools on this machine: no account can have this name.
-const LOCAL: &str = "$local";
-/// What that token begins with.
+/// What the token for tools on this machine begins with.
 const LOCAL_PREFIX: &str = "yz_local_";
-/// How often new keys are asked for at most, when a token names one that is not known.
-const KEYS_WANTED_EVERY: Duration = Duration::from_secs(60);
-/// Tokens with rules of their own whose rules are in memory. A token beyond is refused.
-const NARROWINGS_MAX: usize = 1_000_000;
+/// Why a client is banned that comes and goes too often, as it is told.
+const FLAPPING: &str = "it comes and goes too often: wait a while";
+/// Bans for flapping that wait to be written down; those beyond are not.
+const FLAPPED_MAX: usize = 100;
+/// The row of the secret that salts are made with.
+const FAKE_SALTS: &[u8] = b"fake-salts";
 
 /// Who does something, from where, and when.
 #[derive(Debug, Clone, Copy)]
@@ -95,11 +98,16 @@ pub(crate) struct Inner {
     pub(crate) seams: Seams,
     pub(crate) config: ArcSwap<Config>,
     policy: ArcSwap<Policy>,
-    shared_key: ArcSwap<Option<Key>>,
-    public_keys: ArcSwap<Vec<Key>>,
-    keys_wanted_at: Mutex<Option<Instant>>,
+    pub(crate) shared_key: ArcSwap<Option<Key>>,
+    pub(crate) public_keys: ArcSwap<Vec<Key>>,
+    pub(crate) keys_wanted_at: Mutex<Option<Instant>>,
     /// The fingerprint of the token for tools on this machine.
-    local_token: ArcSwap<Option<String>>,
+    pub(crate) local_token: ArcSwap<Option<String>>,
+    /// What the salts of names that are not there are made with.
+    pub(crate) fake_salts: String,
+    leavers: Leavers,
+    /// Bans for flapping that are still to be written to the audit log.
+    flapped: Mutex<Vec<Flapped>>,
     pub(crate) narrowings: Narrowings,
     pub(crate) brake: Brake,
     pub(crate) hashing: AtomicUsize,
@@ -107,7 +115,15 @@ pub(crate) struct Inner {
     pub(crate) tokens: Tokens,
     pub(crate) tickets: Tickets,
     pub(crate) devices: Devices,
+    pub(crate) bans: Bans,
     audit: Audit,
+}
+
+/// A client that was banned for flapping.
+struct Flapped {
+    now: Now,
+    peer: Peer,
+    whom: Whom,
 }
 
 impl fmt::Debug for Identity {
@@ -158,6 +174,10 @@ impl Identity {
             tokens,
             tickets: Tickets::open(store)?,
             devices: Devices::open(store)?,
+            bans: Bans::open(store).await?,
+            fake_salts: own_secret(store).await?,
+            leavers: Leavers::default(),
+            flapped: Mutex::default(),
             audit: Audit::open(store).await?,
             config: ArcSwap::from_pointee(config),
             seams,
@@ -189,7 +209,7 @@ impl Identity {
         Ok(count)
     }
 
-    /// Clears away expired tokens and tickets, and audit entries beyond the ring. To be called every hour
+    /// Clears away expired tokens, tickets and bans, and audit entries beyond the ring. To be called every hour
     /// or so.
     ///
     /// # Errors
@@ -210,6 +230,8 @@ impl Identity {
             inner.narrowings.remove(&format!("{NARROW_MARK}{id}"));
         }
         inner.tickets.sweep(now).await?;
+        inner.bans.sweep(now).await?;
+        self.tell_flapping().await;
         inner.audit.sweep(inner.config.load().audit_max).await
     }
 
@@ -284,190 +306,48 @@ impl Identity {
     }
 }
 
-// Coming in.
+// Who comes and goes too often.
 impl Identity {
-    async fn come_in(
-        self,
-        now: Now,
-        peer: Peer,
-        credentials: Credentials,
-        device: Option<Arc<str>>,
-    ) -> Result<Principal, Refused> {
-        if device.as_ref().is_some_and(|name| name.is_empty() || name.len() > DEVICE_BYTES_MAX) {
-            return Err(Refused::BadName(yizhan_hub::topic::BadName::TooLong));
-        }
-        let who = match credentials {
-            Credentials::None => self.stranger(device)?,
-            Credentials::Password { user, password } if password.is_empty() && self.takes_guests() => {
-                self.guest(&user, device)?
-            }
-            Credentials::Password { user, password } => {
-                let account = self.check_password(now, peer, &user, &password).await?;
-                self.of_account(&user, device, &account.roles, &[], None)
-            }
-            Credentials::Token(text) if self.is_local(peer, &text) => {
-                self.foreign(LOCAL, device, &[OWNER.into()], None)
-            }
-            Credentials::Token(text) if text.starts_with(TOKEN_PREFIX) => {
-                self.by_token(now, &text, device).await?
-            }
-            Credentials::Token(text) => self.by_jwt(now, &text, device).await?,
-            Credentials::Ticket(text) => self.by_ticket(now, &text, device).await?,
+    /// Counts a client that left. One that leaves too often is banned from the next time on; a client that
+    /// is back already stays.
+    fn note_left(&self, now: Now, peer: Peer, who: &Principal) {
+        let config = self.0.config.load().flapping;
+        let Some(device) = who.device.as_ref().filter(|_| config.enabled && !administers(who)) else {
+            return;
         };
-        if let Some(device) = who.device.as_deref().filter(|_| !is_stranger(&who))
-            && let Err(error) = self.0.devices.note(now, peer, &who.user, device).await
-        {
-            // Whoever may come in comes in, also while the disk is full.
-            warn!(%error, "a device could not be noted");
-        }
-        debug!(user = %who.user, door = peer.door, "admitted");
-        Ok(who)
-    }
-
-    /// Whether this is the token that the server left for tools on this machine.
-    fn is_local(&self, peer: Peer, text: &str) -> bool {
-        let kept = self.0.local_token.load();
-        // Hashes are compared, so how long it takes says nothing about the token.
-        peer.address.is_loopback() && kept.as_ref().as_ref().is_some_and(|kept| *kept == fingerprint(text))
-    }
-
-    fn takes_guests(&self) -> bool {
-        self.0.config.load().guests != Entry::Off
-    }
-
-    fn stranger(&self, device: Option<Arc<str>>) -> Result<Principal, Refused> {
-        if self.0.config.load().anonymous == Entry::Off {
-            return Err(Refused::NotAdmitted);
-        }
-        Ok(self.foreign(ANONYMOUS, device, &[ANONYMOUS.into()], None))
-    }
-
-    /// A guest has a name that nobody checks, and `guest:` before it, so that it is nobody else's.
-    fn guest(&self, name: &str, device: Option<Arc<str>>) -> Result<Principal, Refused> {
-        check_user(name).map_err(|_| Refused::NotAdmitted)?;
-        Ok(self.foreign(&format!("{GUEST_MARK}{name}"), device, &[GUEST.into()], None))
-    }
-
-    async fn by_token(&self, now: Now, text: &str, device: Option<Arc<str>>) -> Result<Principal, Refused> {
-        let (id, token) = self.0.tokens.check(text).await?.ok_or(Refused::NotAdmitted)?;
-        if token.is_expired(now.wall) {
-            return Err(Refused::TokenExpired);
-        }
-        let account = self.open_account(&token.user).await?;
-        let mark = self.mark_of(&id, &token)?;
-        let due =
-            token.last_used_at.is_none_or(|at| now.wall.since(Timestamp::from_millis(at)) >= NOTED_EVERY);
-        if due && let Err(error) = self.0.tokens.note_use(&id, now.wall).await {
-            warn!(%error, "a token's use could not be noted");
-        }
-        let expires_at = token.expires_at.map(Timestamp::from_millis);
-        Ok(self.of_account(&token.user, device, &account.roles, &[mark], expires_at))
-    }
-
-    /// The role that marks those who come with this token. A token with rules has them in memory from
-    /// then on, where the hot path looks.
-    fn mark_of(&self, id: &str, token: &Token) -> Result<String, Refused> {
-        let Some(rules) = &token.rules else { return Ok(format!("{TOKEN_MARK}{id}")) };
-        let mark = format!("{NARROW_MARK}{id}");
-        if !self.0.narrowings.has(&mark) {
-            if self.0.narrowings.len() >= NARROWINGS_MAX {
-                return Err(Refused::TooFast(Duration::from_secs(60)));
-            }
-            self.0.narrowings.put(&mark, rules).map_err(|_| Refused::BadToken("its rules can't be used"))?;
-        }
-        Ok(mark)
-    }
-
-    async fn by_jwt(&self, now: Now, text: &str, device: Option<Arc<str>>) -> Result<Principal, Refused> {
-        let config = self.0.config.load_full();
-        if !config.jwt.is_on() {
-            return Err(Refused::BadToken("it is not one that this server made"));
-        }
-        let (shared, public) = (self.0.shared_key.load_full(), self.0.public_keys.load_full());
-        let keys = shared.iter().chain(public.iter());
-        let claims = jwt::verify(&config.jwt, keys, now.wall, text).map_err(|rejected| match rejected {
-            Rejected::Expired => Refused::TokenExpired,
-            Rejected::Bad(reason) => Refused::BadToken(reason),
-            Rejected::UnknownKey => {
-                self.want_keys(now.steady);
-                Refused::BadToken("its key is not known here")
-            }
-        })?;
-        // A name that is shut out here is shut out whoever vouches for it.
-        if self.0.accounts.find(&claims.user).await?.is_some_and(|account| account.disabled) {
-            return Err(Refused::NotAdmitted);
-        }
-        Ok(self.foreign(&claims.user, device, &claims.roles, claims.expires_at))
-    }
-
-    fn want_keys(&self, now: Instant) {
-        let mut wanted_at = self.0.keys_wanted_at.lock();
-        if wanted_at.is_some_and(|at| now.saturating_duration_since(at) < KEYS_WANTED_EVERY) {
+        if !self.0.leavers.left(now.steady, &who.user, device, &config) {
             return;
         }
-        *wanted_at = Some(now);
-        drop(wanted_at);
-        (self.0.seams.keys_wanted)();
-    }
-
-    async fn by_ticket(&self, now: Now, text: &str, device: Option<Arc<str>>) -> Result<Principal, Refused> {
-        let taken = self.0.tickets.take(now.wall, text, |kind| kind == TicketKind::Hello).await?;
-        let ticket = taken.ok_or(Refused::NotAdmitted)?;
-        let expires_at = ticket.expires_at.map(Timestamp::from_millis);
-        if expires_at.is_some_and(|at| at <= now.wall) {
-            return Err(Refused::TokenExpired);
+        let whom = Whom::Client { user: who.user.clone(), device: device.clone() };
+        let until = now.wall.plus(config.ban_for);
+        if self.0.bans.add_passing(now.wall, Ban::passing(whom.clone(), FLAPPING, now.wall, until)) {
+            let mut flapped = self.0.flapped.lock();
+            if flapped.len() < FLAPPED_MAX {
+                flapped.push(Flapped { now, peer, whom });
+            }
         }
-        let device = device.or_else(|| ticket.device.as_deref().map(Into::into));
-        let (marks, given): (Vec<_>, Vec<_>) = ticket.roles.into_iter().partition(|role| role.contains(':'));
-        if marks.iter().any(|mark| mark.starts_with(FOREIGN_MARK)) {
-            return Ok(self.foreign(&ticket.user, device, &given, expires_at));
-        }
-        // What was taken from the maker in the meantime, the ticket does not bring back.
-        let account = self.open_account(&ticket.user).await?;
-        for mark in &marks {
-            let id = mark.split_once(':').map_or("", |(_, id)| id);
-            let token = self.0.tokens.find(id).await?.ok_or(Refused::NotAdmitted)?;
-            self.mark_of(id, &token)?;
-        }
-        Ok(self.of_account(&ticket.user, device, &account.roles, &marks, expires_at))
     }
 
-    /// The account of this name, if it is not shut out.
-    pub(crate) async fn open_account(&self, user: &str) -> Result<Account, Refused> {
-        self.0.accounts.find(user).await?.filter(|account| !account.disabled).ok_or(Refused::NotAdmitted)
-    }
-
-    fn foreign(
-        &self,
-        user: &str,
-        device: Option<Arc<str>>,
-        roles: &[String],
-        expires_at: Option<Timestamp>,
-    ) -> Principal {
-        self.of_account(user, device, roles, &[FOREIGN_MARK.to_owned()], expires_at)
-    }
-
-    fn of_account(
-        &self,
-        user: &str,
-        device: Option<Arc<str>>,
-        roles: &[String],
-        marks: &[String],
-        expires_at: Option<Timestamp>,
-    ) -> Principal {
-        Principal {
-            user: user.into(),
-            device,
-            roles: roles.iter().chain(marks).map(|role| Arc::from(role.as_str())).collect(),
-            expires_at,
-            rates: self.0.config.load().rates_of(roles),
+    /// Writes down who was banned for flapping. That is noticed where nothing can wait for a disk, so
+    /// whoever comes next does the writing.
+    pub(crate) async fn tell_flapping(&self) {
+        let flapped = std::mem::take(&mut *self.0.flapped.lock());
+        for Flapped { now, peer, whom } in flapped {
+            let subject = whom.to_string();
+            self.note(Some(peer), now, "$server", What::BanCreate, Some(&subject), Some(FLAPPING)).await;
         }
     }
 }
 
-/// Whether nobody vouches for the name.
-fn is_stranger(who: &Principal) -> bool {
-    *who.user == *ANONYMOUS || who.user.starts_with(GUEST_MARK)
+/// The server's own secret, made when it is first needed.
+async fn own_secret(store: &dyn Store) -> Result<String, StoreError> {
+    let rows = Rows::<String>::open(store, "identity-secrets")?;
+    if let Some((secret, _)) = rows.find(FAKE_SALTS).await? {
+        return Ok(secret);
+    }
+    let secret = letters(SECRET_CHARS);
+    rows.put(FAKE_SALTS, &secret, Expect::Any).await?;
+    Ok(secret)
 }
 
 /// As much of a name as is looked at and logged.
@@ -486,14 +366,30 @@ impl Access for Identity {
         Box::pin(self.clone().come_in(now, peer, credentials, device))
     }
 
+    fn begin(
+        &self,
+        _now: Now,
+        peer: Peer,
+        mechanism: &str,
+        device: Option<Arc<str>>,
+    ) -> Option<Box<dyn Exchange>> {
+        let is_on = mechanism == scram::MECHANISM && self.0.config.load().scram_iterations > 0;
+        is_on.then(|| Box::new(Prove::new(self.clone(), peer, device)) as Box<dyn Exchange>)
+    }
+
+    fn left(&self, now: Now, peer: Peer, who: &Principal) {
+        self.note_left(now, peer, who);
+    }
+
     fn may(&self, who: &Principal, action: Action, topic: &Topic) -> bool {
         self.0.policy.load().may(who, action, topic) && self.0.narrowings.may(who, action, topic)
     }
 
     fn may_filter(&self, who: &Principal, action: Action, filter: &Filter) -> Verdict {
+        let wide = self.0.config.load().wide_filters;
         stricter(
             self.0.policy.load().may_filter(who, action, filter),
-            self.0.narrowings.may_filter(who, action, filter),
+            self.0.narrowings.may_filter(who, action, filter, wide),
         )
     }
 }

@@ -26,6 +26,25 @@ pub const KEYS_MAX: usize = 64;
 /// Bytes of a modulus at most: 8,192 bits.
 const MODULUS_BYTES_MAX: usize = 1024;
 
+/// Whether a text has the form of a JWT: three parts in base64url, of which the first is a header with an
+/// algorithm. Not whether it is good.
+pub(crate) fn is_like_one(text: &str) -> bool {
+    let mut parts = text.split('.');
+    let (Some(head), Some(claims), Some(signature), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let base64 = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let header =
+        || BASE64.decode(head).ok().and_then(|json| serde_json::from_slice::<Map<String, Value>>(&json).ok());
+    text.len() <= TOKEN_BYTES_MAX
+        && [head, claims, signature].into_iter().all(base64)
+        && header().is_some_and(|header| header.contains_key("alg"))
+}
+
 /// What a good token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {

@@ -1,5 +1,8 @@
 //! What people do with accounts, tokens and links. Each checks whether the actor may.
 
+mod bans;
+mod tokens;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,19 +12,20 @@ use yizhan_talk::{Now, Timestamp};
 use crate::{
     accounts::{Account, AccountChange, AccountView, NewAccount},
     audit::What,
+    bans::Whom,
     devices::DeviceView,
     failure::Failure,
     identity::{Actor, Identity, SignedIn, administers, owns},
-    names::{
-        NARROW_MARK, OWNER, USER, check_roles, check_user, given_roles, has_account, is_narrow, token_of,
-    },
+    names::{OWNER, USER, check_roles, check_user, given_roles, has_account, is_narrow, token_of},
     password,
-    rules::{Rule, compile_token_rules},
+    rules::Rule,
     seams::{Cause, Revoked},
     secret::Secret,
     tickets::{Ticket, TicketKind},
-    tokens::{LOGINS_MAX, MadeToken, NewRow, PERSONAL_MAX, TokenKind, TokenView, view},
+    tokens::{LOGINS_MAX, NewRow, TokenKind},
 };
+
+pub use bans::NewBan;
 
 /// How long the first owner's link is good. It is shown only to whoever starts the server.
 const OWNER_LINK_FOR: Duration = Duration::from_secs(3600);
@@ -29,15 +33,12 @@ const OWNER_LINK_FOR: Duration = Duration::from_secs(3600);
 const INVITATION_SECONDS_MAX: u64 = 7 * 86_400;
 /// How short it may be, s.
 const INVITATION_SECONDS_MIN: u64 = 60;
-/// How long a token may be good at most, s: 100 years.
-const TOKEN_SECONDS_MAX: u64 = 100 * 366 * 86_400;
-/// Bytes of a token's name.
-const TOKEN_NAME_BYTES_MAX: usize = 128;
 /// The first owner's name where nobody gave one.
 const FIRST_OWNER: &str = "owner";
 
 const ADMINS_ONLY: Failure = Failure::NotAllowed("only owners and admins may do this");
 const OWNERS_ONLY: Failure = Failure::NotAllowed("only owners may do this to an owner");
+const TWO_PASSWORDS: Failure = Failure::BadField("give 'password' or 'password_hash', not both");
 const NO_ACCOUNT: Failure =
     Failure::NotAllowed("this takes an account of your own, and a token without rules");
 
@@ -183,7 +184,7 @@ impl Identity {
         let mut account = self.open_account(&ticket.user).await?;
         if hash.is_some() {
             let set = |account: &mut Account| {
-                account.password.clone_from(&hash);
+                account.keep(hash.as_ref());
                 Ok(())
             };
             (_, account) = self.0.accounts.change(&ticket.user, set).await?;
@@ -278,7 +279,7 @@ impl Identity {
             if now.password.is_some() != account.password.is_some() {
                 return Err(Refused::NotAdmitted.into());
             }
-            now.password = Some(hash.clone());
+            now.keep(Some(&hash));
             Ok(())
         };
         self.0.accounts.change(user, set).await?;
@@ -332,12 +333,14 @@ impl Identity {
         if self.0.accounts.find(&new.user).await?.is_some() {
             return Err(Failure::Exists);
         }
-        let hash = match &new.password {
-            Some(password) => {
+        let hash = match (&new.password, &new.password_hash) {
+            (Some(_), Some(_)) => return Err(TWO_PASSWORDS),
+            (Some(password), None) => {
                 password::check(password.reveal())?;
                 Some(self.hash(password.reveal()).await?)
             }
-            None => None,
+            (None, Some(hash)) => Some(password::Hashed::foreign(hash.reveal())?),
+            (None, None) => None,
         };
         let account = Account::new(actor.now.wall, roles, hash);
         self.0.accounts.add(&new.user, &account).await?;
@@ -374,9 +377,7 @@ impl Identity {
             if let Some(roles) = &roles {
                 account.roles.clone_from(roles);
             }
-            if hash.is_some() {
-                account.password.clone_from(&hash);
-            }
+            account.keep(hash.as_ref());
             account.disabled = change.disabled.unwrap_or(account.disabled);
             Ok(())
         };
@@ -438,7 +439,8 @@ impl Identity {
                 }
             }
             None => {
-                let new = NewAccount { user: user.clone(), password: None, roles: invitation.roles.clone() };
+                let roles = invitation.roles.clone();
+                let new = NewAccount { user: user.clone(), password: None, password_hash: None, roles };
                 self.create_account(actor, &new).await?;
             }
         }
@@ -451,116 +453,10 @@ impl Identity {
     }
 }
 
-// Tokens.
 impl Identity {
-    /// Somebody's tokens, oldest first: the actor's own, or of a user.
-    ///
-    /// # Errors
-    /// The actor may not, or the store fails.
-    pub async fn tokens(&self, actor: Actor<'_>, user: Option<&str>) -> Result<Vec<TokenView>, Failure> {
-        let user = match user {
-            Some(user) if *user != *actor.who.user => {
-                admin(actor.who)?;
-                user
-            }
-            _ => own_account(actor.who)?,
-        };
-        let current = token_of(actor.who);
-        let all = self.0.tokens.of(user).await?.into_iter();
-        let good = all.filter(|(_, token)| !token.is_expired(actor.now.wall));
-        Ok(good.map(|(id, token)| view(id, token, current)).collect())
-    }
-
-    /// Makes a personal token.
-    ///
-    /// # Errors
-    /// There are too many, something is not valid, the actor may not, or the store fails.
-    pub async fn create_token(&self, actor: Actor<'_>, new: &NewToken) -> Result<MadeToken, Failure> {
-        let user = match &new.user {
-            Some(user) if **user != *actor.who.user => {
-                admin(actor.who)?;
-                let account = self.0.accounts.find(user).await?.ok_or(Failure::NotFound("account"))?;
-                may_touch(actor.who, &account)?;
-                user
-            }
-            _ => own_account(actor.who)?,
-        };
-        if new.name.is_empty() || new.name.len() > TOKEN_NAME_BYTES_MAX || new.name.contains(char::is_control)
-        {
-            return Err(Failure::BadField("'name' has 1 to 128 bytes and no control characters"));
-        }
-        let span = match new.expires_in {
-            None => Some(self.0.config.load().token_for),
-            Some(None) => None,
-            Some(Some(seconds)) if (1..=TOKEN_SECONDS_MAX).contains(&seconds) => {
-                Some(Duration::from_secs(seconds))
-            }
-            Some(Some(_)) => return Err(Failure::BadField("'expires_in' is 1 second to 100 years, or null")),
-        };
-        if let Some(rules) = &new.rules {
-            compile_token_rules(rules)?;
-        }
-        let personal = |token: &TokenView| token.kind == TokenKind::Personal;
-        if self.tokens(actor, Some(user)).await?.iter().filter(|t| personal(t)).count() >= PERSONAL_MAX {
-            return Err(Failure::TooManyTokens(PERSONAL_MAX));
-        }
-        let row = NewRow {
-            user,
-            name: &new.name,
-            kind: TokenKind::Personal,
-            now: actor.now.wall,
-            expires_at: span.map(|span| actor.now.wall.plus(span)),
-            rules: new.rules.clone(),
-        };
-        let (id, made) = self.0.tokens.add(row).await?;
-        self.record(actor, What::TokenCreate, Some(user), Some(&id)).await;
-        Ok(made)
-    }
-
-    /// Revokes a token. Connections made with it end.
-    ///
-    /// # Errors
-    /// There is none, or the actor may not know it; or the store fails.
-    pub async fn revoke_token(&self, actor: Actor<'_>, id: &str) -> Result<(), Failure> {
-        let token = self.0.tokens.find(id).await?.ok_or(Failure::NotFound("token"))?;
-        if token.user != *actor.who.user || own_account(actor.who).is_err() {
-            // Whoever may not know that it is there hears that it is not.
-            admin(actor.who).map_err(|_| Failure::NotFound("token"))?;
-            if let Some(account) = self.0.accounts.find(&token.user).await? {
-                may_touch(actor.who, &account)?;
-            }
-        }
-        self.remove_token(&token.user, id).await?;
-        self.record(actor, What::TokenRevoke, Some(&token.user), Some(id)).await;
-        Ok(())
-    }
-
-    async fn remove_token(&self, user: &str, id: &str) -> Result<(), Failure> {
-        if self.0.tokens.remove(id).await? {
-            self.0.narrowings.remove(&format!("{NARROW_MARK}{id}"));
-            self.revoke(user, Cause::Token(id.into()));
-        }
-        Ok(())
-    }
-
-    async fn remove_logins(&self, user: &str, keep: Option<&str>) -> Result<(), Failure> {
-        for (id, token) in self.0.tokens.of(user).await? {
-            if token.kind == TokenKind::Login && Some(&*id) != keep {
-                self.remove_token(user, &id).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn remove_tokens(&self, user: &str) -> Result<(), Failure> {
-        for (id, _) in self.0.tokens.of(user).await? {
-            self.remove_token(user, &id).await?;
-        }
-        Ok(())
-    }
-
+    /// Tells that somebody's credentials are worth less than before.
     fn revoke(&self, user: &str, cause: Cause) {
-        (self.0.seams.revoked)(&Revoked { user: user.into(), cause });
+        (self.0.seams.revoked)(&Revoked { whom: Whom::User(user.into()), cause });
     }
 }
 

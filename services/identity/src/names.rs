@@ -10,8 +10,8 @@ use crate::failure::Failure;
 pub const USER_BYTES_MAX: usize = 64;
 /// Bytes of a user's name that comes with a JWT: other systems have longer ones.
 pub const JWT_USER_BYTES_MAX: usize = 128;
-/// Bytes of a device's name.
-pub const DEVICE_BYTES_MAX: usize = 64;
+/// Bytes of a device's name; MQTT's client ids are among them, and those may be long.
+pub const DEVICE_BYTES_MAX: usize = 256;
 /// Bytes of a role's name.
 pub const ROLE_BYTES_MAX: usize = 32;
 /// Roles that one account has, or that are taken out of a JWT.
@@ -27,6 +27,9 @@ pub const USER: &str = "user";
 pub const GUEST: &str = "guest";
 /// The role, and the name, of those who gave nothing.
 pub const ANONYMOUS: &str = "anonymous";
+
+/// Who comes with the token for tools on this machine: no account can have this name.
+pub(crate) const LOCAL: &str = "$local";
 
 /// Marks a principal that came with a token: a role that no rule can name, since roles have no `:`.
 pub(crate) const TOKEN_MARK: &str = "token:";

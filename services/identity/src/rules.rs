@@ -12,13 +12,20 @@ use serde::{Deserialize, Serialize};
 use yizhan_hub::{Action, Filter, Principal, Topic, Verdict};
 
 use crate::{
-    config::{Config, Entry},
+    config::{Config, Entry, WideFilters},
     failure::{BadConfig, Failure},
-    names::{ADMIN, ANONYMOUS, GUEST, NARROW_MARK, OWNER, USER, check_role, is_plain_level},
+    names::{
+        ADMIN, ANONYMOUS, GUEST, JWT_USER_BYTES_MAX, NARROW_MARK, OWNER, USER, check_role, is_plain_level,
+    },
 };
 
-/// Rules in the config: all are looked at for each publish in the worst case.
+/// Rules in the config that name no users, and rules that name the same user: all of both are looked at for
+/// each publish in the worst case.
 const RULES_MAX: usize = 1_000;
+/// Rules in the config altogether.
+const RULES_ALL_MAX: usize = 100_000;
+/// Users that one rule names.
+const USERS_MAX: usize = 1_000;
 /// Filters of one rule.
 const TOPICS_MAX: usize = 100;
 /// Different roles that rules may name, the built-in ones included: one bit each.
@@ -57,12 +64,17 @@ pub struct RoleRule {
     /// `allow` or `deny`.
     pub effect: Effect,
     /// Whom it is about. Left out: everybody, anonymous clients included, but not owners.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
+    /// Whom it is about, by name. Left out: everybody who has one of the roles. With both, a user must be named
+    /// and have one of the roles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<String>,
     /// `publish`, `subscribe`, `presence`. Left out: all three.
     #[serde(default = "all_actions")]
     pub actions: Vec<Doing>,
-    /// Which topics: filters, in which `${user}` and `${device}` may stand for whole levels.
+    /// Which topics: filters, in which `${user}` and `${device}` may stand for whole levels. `${client}` is
+    /// another name for `${device}`: at the MQTT door it is the client id.
     pub topics: Vec<String>,
 }
 
@@ -75,7 +87,8 @@ pub struct Rule {
     /// `publish`, `subscribe`, `presence`. Left out: all three.
     #[serde(default = "all_actions")]
     pub actions: Vec<Doing>,
-    /// Which topics: filters, in which `${user}` and `${device}` may stand for whole levels.
+    /// Which topics: filters, in which `${user}` and `${device}` may stand for whole levels. `${client}` is
+    /// another name for `${device}`: at the MQTT door it is the client id.
     pub topics: Vec<String>,
 }
 
@@ -89,6 +102,11 @@ pub struct Policy {
     /// The bit of each role that some rule names.
     bits: FxHashMap<Arc<str>, u64>,
     rules: Box<[Compiled]>,
+    /// The places of rules that name no users.
+    general: Box<[u32]>,
+    /// The places of rules that name a user.
+    named: FxHashMap<Arc<str>, Vec<u32>>,
+    wide: WideFilters,
 }
 
 impl Policy {
@@ -97,52 +115,98 @@ impl Policy {
     /// # Errors
     /// A rule that can't be meant.
     pub fn new(config: &Config) -> Result<Self, BadConfig> {
-        if config.rules.len() > RULES_MAX {
-            return Err(BadConfig::new("rules", format!("at most {RULES_MAX} are taken")));
+        if config.rules.len() > RULES_ALL_MAX {
+            return Err(BadConfig::new("rules", format!("at most {RULES_ALL_MAX} are taken")));
         }
         let mut bits = FxHashMap::default();
         for (i, role) in [OWNER, ADMIN, USER, GUEST, ANONYMOUS].into_iter().enumerate() {
             bits.insert(role.into(), 1 << i);
         }
         let mut rules = vec![Compiled::new(bits[OWNER], Effect::Allow, ALL, vec![Pattern::Everything])];
+        let (mut general, mut named) = (vec![0], FxHashMap::<Arc<str>, Vec<u32>>::default());
         for (i, rule) in config.rules.iter().enumerate() {
             let bad = |reason: String| BadConfig::new(format!("rules[{i}]"), reason);
-            let mut mask = if rule.roles.is_empty() { EVERYBODY } else { 0 };
-            for role in &rule.roles {
-                check_role(role).map_err(|failure| bad(failure.to_string()))?;
-                let next = bits.len();
-                if !bits.contains_key(role.as_str()) && next >= ROLES_NAMED_MAX {
-                    return Err(bad(format!("rules name more than {ROLES_NAMED_MAX} roles")));
-                }
-                mask |= *bits.entry(role.as_str().into()).or_insert(1 << next);
-            }
+            let mask = mask_of(&mut bits, &rule.roles).map_err(bad)?;
             let patterns = patterns(&rule.topics).map_err(bad)?;
+            let place = rules.len() as u32;
             rules.push(Compiled::new(mask, rule.effect, actions(&rule.actions), patterns));
+            if rule.users.is_empty() {
+                general.push(place);
+            }
+            check_users(&rule.users).map_err(bad)?;
+            for user in rule.users.iter().collect::<BTreeSet<_>>() {
+                let places = named.entry(user.as_str().into()).or_default();
+                places.push(place);
+                if places.len() > RULES_MAX {
+                    return Err(bad(format!("more than {RULES_MAX} rules name the user '{user}'")));
+                }
+            }
+            if general.len() > RULES_MAX + 1 {
+                return Err(bad(format!("at most {RULES_MAX} rules that name no users are taken")));
+            }
         }
+        let behind = rules.len() as u32;
         built_in(config, &bits, &mut rules);
-        Ok(Self { bits, rules: rules.into() })
+        general.extend(behind..rules.len() as u32);
+        Ok(Self { bits, rules: rules.into(), general: general.into(), named, wide: config.wide_filters })
     }
 
     /// Whether `who` may do this with one topic.
     #[must_use]
     pub fn may(&self, who: &Principal, action: Action, topic: &Topic) -> bool {
-        let roles = self.bits_of(who);
-        first_fit(self.for_roles(roles), who, action, topic)
+        first_fit(self.rules_of(who), who, action, topic)
     }
 
     /// Whether `who` may do this with everything that a filter matches.
     #[must_use]
     pub fn may_filter(&self, who: &Principal, action: Action, filter: &Filter) -> Verdict {
-        let roles = self.bits_of(who);
-        verdict(self.for_roles(roles), who, action, filter)
+        verdict(self.rules_of(who), who, action, filter, self.wide)
     }
 
-    fn bits_of(&self, who: &Principal) -> u64 {
-        who.roles.iter().filter_map(|role| self.bits.get(role)).fold(0, |bits, bit| bits | bit)
+    /// The rules that are about somebody, in order.
+    fn rules_of(&self, who: &Principal) -> impl Iterator<Item = &Compiled> {
+        let roles = who.roles.iter().filter_map(|role| self.bits.get(role)).fold(0, |bits, bit| bits | bit);
+        let named = if self.named.is_empty() { None } else { self.named.get(&who.user) };
+        let (mut general, mut named) = (&*self.general, named.map_or(&[][..], |places| places));
+        let places = std::iter::from_fn(move || {
+            let next = match (general.first(), named.first()) {
+                (Some(a), Some(b)) if b < a => &mut named,
+                (None, Some(_)) => &mut named,
+                _ => &mut general,
+            };
+            let (place, rest) = next.split_first()?;
+            *next = rest;
+            Some(*place)
+        });
+        let rules = places.map(|place| &self.rules[place as usize]);
+        rules.filter(move |rule| rule.roles == EVERYBODY || rule.roles & roles != 0)
     }
+}
 
-    fn for_roles(&self, roles: u64) -> impl Iterator<Item = &Compiled> {
-        self.rules.iter().filter(move |rule| rule.roles == EVERYBODY || rule.roles & roles != 0)
+/// The bits of a rule's roles; new names get one.
+fn mask_of(bits: &mut FxHashMap<Arc<str>, u64>, roles: &[String]) -> Result<u64, String> {
+    if roles.is_empty() {
+        return Ok(EVERYBODY);
+    }
+    let mut mask = 0;
+    for role in roles {
+        check_role(role).map_err(|failure| failure.to_string())?;
+        let next = bits.len();
+        if !bits.contains_key(role.as_str()) && next >= ROLES_NAMED_MAX {
+            return Err(format!("rules name more than {ROLES_NAMED_MAX} roles"));
+        }
+        mask |= *bits.entry(role.as_str().into()).or_insert(1 << next);
+    }
+    Ok(mask)
+}
+
+fn check_users(users: &[String]) -> Result<(), String> {
+    if users.len() > USERS_MAX {
+        return Err(format!("it names more than {USERS_MAX} users: use a role"));
+    }
+    match users.iter().find(|user| !(1..=JWT_USER_BYTES_MAX).contains(&user.len())) {
+        Some(user) => Err(format!("'{user}': a user's name has 1 to {JWT_USER_BYTES_MAX} bytes")),
+        None => Ok(()),
     }
 }
 
@@ -202,13 +266,19 @@ impl Narrowings {
         })
     }
 
-    pub(crate) fn may_filter(&self, who: &Principal, action: Action, filter: &Filter) -> Verdict {
+    pub(crate) fn may_filter(
+        &self,
+        who: &Principal,
+        action: Action,
+        filter: &Filter,
+        wide: WideFilters,
+    ) -> Verdict {
         who.roles.iter().filter(|role| role.starts_with(NARROW_MARK)).fold(Verdict::Allowed, |all, mark| {
             let one = self
                 .0
                 .read()
                 .get(mark)
-                .map_or(Verdict::Denied, |rules| verdict(rules.iter(), who, action, filter));
+                .map_or(Verdict::Denied, |rules| verdict(rules.iter(), who, action, filter, wide));
             stricter(all, one)
         })
     }
@@ -288,26 +358,28 @@ fn first_fit<'a>(
 
 /// A filter is allowed where one rule allows all of it and no rule before denies a part; checked where a
 /// rule before does. What is allowed only in pieces is denied: who asks for `rooms/#` and may hear one
-/// room shall ask for that room.
+/// room shall ask for that room. Or, where the config says so, it is checked.
 fn verdict<'a>(
     rules: impl Iterator<Item = &'a Compiled>,
     who: &Principal,
     action: Action,
     filter: &Filter,
+    wide: WideFilters,
 ) -> Verdict {
     let bit = bit_of(action);
-    let mut holes = false;
+    let (mut holes, mut pieces) = (false, false);
     for rule in rules.filter(|rule| rule.actions & bit != 0) {
-        let covers = || rule.patterns.iter().any(|p| p.covers(who, filter));
+        let covers = rule.patterns.iter().any(|p| p.covers(who, filter));
         let overlaps = || rule.patterns.iter().any(|p| p.overlaps(who, filter));
         match rule.effect {
-            Effect::Allow if covers() => return if holes { Verdict::Checked } else { Verdict::Allowed },
-            Effect::Allow => {}
-            Effect::Deny if covers() => return Verdict::Denied,
-            Effect::Deny => holes |= overlaps(),
+            Effect::Allow if covers && !holes => return Verdict::Allowed,
+            Effect::Allow if covers => return Verdict::Checked,
+            Effect::Allow => pieces = pieces || (wide == WideFilters::Check && overlaps()),
+            Effect::Deny if covers => break,
+            Effect::Deny => holes = holes || overlaps(),
         }
     }
-    Verdict::Denied
+    if pieces { Verdict::Checked } else { Verdict::Denied }
 }
 
 /// Topics that a rule is about.
@@ -345,8 +417,11 @@ impl Level {
 impl Pattern {
     fn new(text: &str) -> Result<Self, String> {
         let placeholders: BTreeSet<_> = text.split('/').filter(|level| level.contains("${")).collect();
-        if let Some(bad) = placeholders.iter().find(|l| !matches!(**l, "${user}" | "${device}")) {
-            return Err(format!("'{bad}': only ${{user}} and ${{device}} are put in, as whole levels"));
+        if let Some(bad) = placeholders.iter().find(|l| !matches!(**l, "${user}" | "${device}" | "${client}"))
+        {
+            return Err(format!(
+                "'{bad}': only ${{user}}, ${{device}} and ${{client}} are put in, as whole levels"
+            ));
         }
         // A placeholder is a valid level by itself, so the text is checked as it is.
         let filter = Filter::new(text).map_err(|bad| format!("'{text}': {bad}"))?;
@@ -357,7 +432,7 @@ impl Pattern {
             "+" => Level::One,
             "#" => Level::Rest,
             "${user}" => Level::User,
-            "${device}" => Level::Device,
+            "${device}" | "${client}" => Level::Device,
             name => Level::Name(name.into()),
         };
         Ok(Self::Personal(filter.levels().map(level).collect()))

@@ -149,8 +149,9 @@ fn pattern() -> impl Strategy<Value = String> {
 fn rules() -> impl Strategy<Value = Vec<RoleRule>> {
     let effect = prop::sample::select(vec![Effect::Allow, Effect::Deny]);
     let roles = prop::sample::select(vec![vec![], vec!["user".to_owned()], vec!["other".to_owned()]]);
-    let rule = (effect, roles, prop::collection::vec(pattern(), 1..3))
-        .prop_map(|(effect, roles, topics)| RoleRule { effect, roles, actions: all_actions(), topics });
+    let rule = (effect, roles, prop::collection::vec(pattern(), 1..3)).prop_map(|(effect, roles, topics)| {
+        RoleRule { effect, roles, users: vec![], actions: all_actions(), topics }
+    });
     prop::collection::vec(rule, 1..6)
 }
 

@@ -1,11 +1,18 @@
 //! What identity needs from outside, and what it tells.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use yizhan_hub::Principal;
 use yizhan_talk::{Again, Close};
 
-use crate::names::{has_account, token_of};
+use crate::{
+    bans::Whom,
+    names::{has_account, token_of},
+};
 
 /// Work that takes tens of milliseconds of CPU.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -39,9 +46,9 @@ impl fmt::Debug for Seams {
 /// Whose connections shall end, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoked {
-    /// The account.
-    pub user: Arc<str>,
-    /// What happened to it.
+    /// Whose; a user, but for bans.
+    pub whom: Whom,
+    /// What happened.
     pub cause: Cause,
 }
 
@@ -59,17 +66,20 @@ pub enum Cause {
     },
     /// One token was revoked.
     Token(String),
+    /// Somebody was banned.
+    Banned,
 }
 
 impl Revoked {
-    /// Whether a connection of `who` shall end.
+    /// Whether a session of `who` shall end. A ban of addresses is not about anybody in particular: it
+    /// [concerns connections](Self::concerns_address).
     #[must_use]
     pub fn concerns(&self, who: &Principal) -> bool {
-        if *who.user != *self.user {
+        if matches!(self.whom, Whom::Address(_)) || !self.whom.means(who, IpAddr::V4(Ipv4Addr::UNSPECIFIED)) {
             return false;
         }
         match &self.cause {
-            Cause::Gone => true,
+            Cause::Gone | Cause::Banned => true,
             Cause::Changed => has_account(who),
             Cause::Password { keep } => {
                 has_account(who) && (keep.is_none() || token_of(who) != keep.as_deref())
@@ -78,11 +88,19 @@ impl Revoked {
         }
     }
 
+    /// Whether all connections from this address shall end. Tools on the server's own machine come from
+    /// loopback addresses and are never meant.
+    #[must_use]
+    pub fn concerns_address(&self, address: IpAddr) -> bool {
+        matches!(&self.whom, Whom::Address(network) if network.contains(address) && !address.is_loopback())
+    }
+
     /// How it shall end.
     #[must_use]
     pub fn close(&self) -> Close {
         match self.cause {
             Cause::Gone => Close::NOT_ADMITTED,
+            Cause::Banned => Close::new(4030, "you are banned: ask an operator", Again::Never),
             Cause::Token(_) => Close::new(4004, "the token was revoked: get a new one", Again::Never),
             Cause::Changed | Cause::Password { .. } => {
                 Close::new(4004, "your account has changed: sign in again", Again::Soon)

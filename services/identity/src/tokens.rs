@@ -205,6 +205,11 @@ fn index_key(user: &str, id: &str) -> Vec<u8> {
     [b"u/", user.as_bytes(), b"\0", id.as_bytes()].concat()
 }
 
+/// Whether a text has the form of a token of this server.
+pub(crate) fn is_like_one(text: &str) -> bool {
+    id_of(text).is_some()
+}
+
 fn id_of(text: &str) -> Option<&str> {
     let rest = text.strip_prefix(TOKEN_PREFIX)?;
     let fits =

@@ -263,7 +263,12 @@ fn nothing_that_is_kept_or_shown_gives_a_secret_away() {
     let ticket = world.identity.ticket(world.now, &who).at_once().unwrap();
     assert!(world.password("ann", "mistyped secret").is_err());
     let kept = world.store.dump();
-    let new = NewAccount { user: "x".into(), password: Some("xyzzy-xyzzy".to_owned().into()), roles: None };
+    let new = NewAccount {
+        user: "x".into(),
+        password: Some("xyzzy-xyzzy".to_owned().into()),
+        password_hash: None,
+        roles: None,
+    };
     let shown = format!("{signed_in:?} {ticket:?} {who:?} {new:?}");
     for secret in
         ["ann's secret", "owner's secret", "mistyped", signed_in.token.reveal(), ticket.reveal(), "xyzzy"]

@@ -3,6 +3,9 @@
 #![allow(clippy::disallowed_methods, reason = "a story begins at some moment")]
 
 mod accounts;
+mod bans;
+mod moved;
+mod proofs;
 mod races;
 mod store;
 mod strangers;

@@ -88,8 +88,12 @@ fn two_owners_can_not_remove_each_other() {
 fn an_account_is_made_once() {
     let world = World::new("");
     let own = world.owner();
-    let new =
-        NewAccount { user: "bob".into(), password: Some("bob's secret".to_owned().into()), roles: None };
+    let new = NewAccount {
+        user: "bob".into(),
+        password: Some("bob's secret".to_owned().into()),
+        password_hash: None,
+        roles: None,
+    };
     let results = together(4, |_| wait(world.identity.create_account(world.actor(&own), &new)));
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
 }

@@ -10,9 +10,9 @@ use yizhan_identity::{AccountChange, Config, Failure, NewToken};
 
 use crate::world::{AtOnce as _, World};
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-fn jwt(claims: &str) -> String {
+pub(crate) fn jwt(claims: &str) -> String {
     let signed = format!("{}.{}", BASE64.encode(r#"{"alg":"HS256"}"#), BASE64.encode(claims));
     let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), signed.as_bytes());
     format!("{signed}.{}", BASE64.encode(signature))

@@ -227,7 +227,7 @@ fn devices_are_remembered_and_bounded() {
         world.admit_on(Credentials::Token(token.into()), Some(device))
     };
     let ann = come(&world, "phone").unwrap();
-    assert!(come(&world, &"x".repeat(65)).is_err() && come(&world, "").is_err());
+    assert!(come(&world, &"x".repeat(257)).is_err() && come(&world, "").is_err());
     let first = world.now.wall.as_millis();
     world.wait(601);
     come(&world, "phone").unwrap();

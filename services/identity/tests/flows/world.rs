@@ -9,7 +9,8 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use yizhan_hub::{Access as _, Credentials, Peer, Principal, Refused};
 use yizhan_identity::{
-    Actor, Config, Failure, Identity, LinkLogin, NewAccount, Revoked, Seams, SignedIn, config::PasswordConfig,
+    Actor, Ban, Config, Failure, Identity, LinkLogin, NewAccount, NewBan, Revoked, Seams, SignedIn,
+    config::PasswordConfig,
 };
 use yizhan_talk::{Now, Timestamp};
 
@@ -41,7 +42,8 @@ pub(crate) fn peer_at(last: u8) -> Peer {
 
 /// Argon2 that costs nothing: what is tested here is not argon2.
 pub(crate) fn cheap(config: Config) -> Config {
-    Config { password: PasswordConfig { memory_kib: 8, passes: 1, lanes: 1 }, ..config }
+    let password = PasswordConfig { memory_kib: 8, passes: 1, lanes: 1 };
+    Config { password, scram_iterations: 4096, ..config }
 }
 
 impl World {
@@ -98,6 +100,14 @@ impl World {
         self.token(signed_in.token.reveal()).unwrap()
     }
 
+    /// The owner, made where there is none yet.
+    pub(crate) fn logged_in_owner(&self) -> Principal {
+        if !self.identity.has_owner() {
+            return self.owner();
+        }
+        self.password("own", "owner's secret").unwrap()
+    }
+
     pub(crate) fn follow(
         &self,
         link: &str,
@@ -117,9 +127,16 @@ impl World {
         let new = NewAccount {
             user: user.into(),
             password: Some(format!("{user}'s secret").into()),
+            password_hash: None,
             roles: Some(roles.iter().map(ToString::to_string).collect()),
         };
         self.identity.create_account(self.actor(by), &new).at_once().map(|_| ())
+    }
+
+    pub(crate) fn ban(&self, by: &Principal, whom: &str, seconds: Option<u64>) -> Result<Ban, Failure> {
+        let (whom, reason) = (whom.parse().unwrap(), Some("because".into()));
+        let new = NewBan { whom, reason, expires_in: seconds };
+        self.identity.ban(self.actor(by), &new).at_once()
     }
 
     pub(crate) fn login(&self, user: &str) -> Result<SignedIn, Failure> {
