@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     config::{self, Layers},
     control, offline, serve,
-    tools::{accounts, ask, bench, publish, subscribe, top},
+    tools::{accounts, ask, bench, import, publish, subscribe, top},
 };
 
 /// Real-time messages for everything that is connected.
@@ -46,6 +46,11 @@ enum Command {
     Account(accounts::Account),
     /// Tokens of a running server.
     Token(accounts::Token),
+    /// Take over users and rules from another server.
+    Import {
+        #[command(subcommand)]
+        from: import::Import,
+    },
     /// Back up a data folder while its server runs (or while none does).
     Backup(control::Backup),
     /// Make a data folder from a backup. A folder that holds data is never overwritten.
@@ -142,6 +147,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Top(args) => block_on(top::run(args)),
         Command::Account(args) => block_on(accounts::account(args)),
         Command::Token(args) => block_on(accounts::token(args)),
+        Command::Import { from } => block_on(import::run(from)),
         Command::Backup(args) => block_on(control::backup(args)),
         Command::Restore(args) => offline::restore(&args),
         Command::Store { action } => offline::store(&action),

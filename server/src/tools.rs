@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod ask;
 pub(crate) mod bench;
+pub(crate) mod import;
 pub(crate) mod publish;
 pub(crate) mod subscribe;
 pub(crate) mod table;
