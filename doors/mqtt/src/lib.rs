@@ -6,17 +6,19 @@
 pub mod automatic;
 pub mod certificate;
 pub mod config;
+pub mod connection;
 #[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub mod fuzz;
-mod joined;
 pub mod meters;
 pub mod names;
 pub mod rewrite;
+mod session;
 pub mod terms;
 pub mod trace;
 pub mod wire;
 
 pub use config::Config;
+pub use connection::{Carrier, Connection};
 pub use meters::Meters;
 pub use terms::{Allowance, Terms};
 pub use trace::Traces;

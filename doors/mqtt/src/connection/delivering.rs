@@ -1,0 +1,519 @@
+//! PUBLISH to the client (MQTT 5 §3.3, §4.3, §4.4): records into packets. A record was encoded once for all who
+//! hear it; here it is copied, and a few bytes are patched.
+//!
+//! What does not fit into the client's window waits in `waiting`, and no more deliveries are taken. A packet of
+//! QoS 2 for a session that outlives its connection is sent once the hub has saved which packet identifier it
+//! has: see [`acking`](super::acking).
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use yizhan_hub::{
+    Batch, Call, Delivery, Filter, Position, Qos, Record,
+    link::{Acked, SubscriptionId},
+    store::Missed,
+};
+use yizhan_talk::{Close, Now, Out};
+
+use super::{Asked, Connection, HubBackend, Stage, acking::Release, props, reasons};
+use crate::{
+    session::{
+        State, Sub,
+        flight::{Entry, Phase, Place},
+    },
+    trace::{Direction, Event},
+    wire::{
+        Kind, PacketId, Reason,
+        form::{self, Alias, Extra, Layout, Patch, Template},
+    },
+};
+
+/// Bytes that an alias, an identifier and longer lengths may add to a template.
+const EXTRA_BYTES_MAX: usize = 3 + 5 + 3 + 3;
+/// Records whose room stays when none waits any more.
+const BUFFER_KEPT: usize = 4;
+
+/// A record on its way.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    subscription: SubscriptionId,
+    number: u64,
+    record: Arc<Record>,
+    /// It is a retained message that a subscription begins with.
+    in_state: bool,
+    /// The hub does not deliver it again: it is held until the client has it.
+    is_held: bool,
+    /// It was sent before under this identifier.
+    again: Option<(PacketId, Qos)>,
+    /// What is to be done with it once the session is saved.
+    plan: Option<Plan>,
+}
+
+/// What is to be done with a record.
+#[derive(Debug, Clone, Copy)]
+enum Plan {
+    Skip,
+    Write { qos: Qos, id: Option<PacketId>, dup: bool },
+}
+
+impl<B: HubBackend> Connection<B> {
+    pub(super) fn take_deliveries(&mut self, now: Now, deliveries: &mut Vec<Delivery>, out: &mut Out<B>) {
+        let Some(session) = self.session.clone() else { return };
+        let mut state = session.of(self.owner);
+        // A clock that was set back must not make what comes now look old.
+        self.opened_at = self.opened_at.min(now.wall);
+        for delivery in deliveries.drain(..) {
+            let Some(state) = state.as_mut() else {
+                // The session went on elsewhere: all that matters is being told so.
+                if let Delivery::Leave(close) = delivery {
+                    return self.take_leave(now, close, out);
+                }
+                continue;
+            };
+            match delivery {
+                Delivery::Record { subscription, number, record } => {
+                    self.take_record(now, state, (subscription, number), record, out);
+                }
+                Delivery::Batch { subscription, number, batch } => {
+                    self.take_batch(now, state, (subscription, number), &batch, out);
+                }
+                Delivery::Missed { missed, .. } => self.take_missed(now, missed),
+                Delivery::StateEnd { subscription } => {
+                    if let Some(sub) = state.sub_mut(subscription) {
+                        sub.in_state = false;
+                    }
+                }
+                Delivery::Leave(close) => return self.take_leave(now, close, out),
+            }
+        }
+        if let Some(mut state) = state {
+            self.send_waiting(now, &mut state, out);
+            self.gauge(&state);
+        }
+        if self.is_acked {
+            self.settle(now, out);
+        }
+    }
+
+    /// The server, or the hub, ends the talk.
+    pub(super) fn take_leave(&mut self, now: Now, close: Close, out: &mut Out<B>) {
+        match self.stage {
+            Stage::Ended => {}
+            Stage::Greeting | Stage::Proving => {
+                let reason = match reasons::reason_of_close(&close) {
+                    Reason::ServerShuttingDown if self.terms.config.server_reference.is_some() => {
+                        Reason::UseAnotherServer
+                    }
+                    _ => Reason::ServerUnavailable,
+                };
+                self.refuse(now, reason, Some(&close.reason), out);
+                out.close(close);
+            }
+            Stage::Silent | Stage::Open => {
+                let (reason, text) = (reasons::reason_of_close(&close), close.reason.clone());
+                self.end(now, reason, Some(&text), close, out);
+            }
+        }
+    }
+
+    fn take_missed(&mut self, now: Now, missed: Missed) {
+        if let Missed::Count(n) = missed {
+            self.terms.meters.dropped_qos0.add(n);
+        }
+        self.tell(now, || Event {
+            text: Some("messages were dropped: the client reads too slowly, or was away for too long"),
+            ..Event::new(Kind::Publish, Direction::Out, 0)
+        });
+    }
+
+    fn take_record(
+        &mut self,
+        now: Now,
+        state: &mut State,
+        (subscription, number): (SubscriptionId, u64),
+        record: Arc<Record>,
+        out: &mut Out<B>,
+    ) {
+        let Some(sub) = state.sub(subscription) else { return };
+        let in_state = sub.in_state;
+        // Journals do not give again what a subscription began with.
+        let is_held = in_state && self.is_kept && record.position.is_some();
+        let outgoing = Outgoing { subscription, number, record, in_state, is_held, again: None, plan: None };
+        if self.waits(state, &outgoing) {
+            return self.waiting.push_back(outgoing);
+        }
+        match self.plan(now, state, &outgoing, out) {
+            Some(plan) => self.write(now, state, &outgoing, plan, out),
+            None => self.waiting.push_back(outgoing),
+        }
+    }
+
+    /// Retained messages for a subscription that was there before.
+    pub(super) fn send_state(
+        &mut self,
+        now: Now,
+        subscription: SubscriptionId,
+        records: Vec<Arc<Record>>,
+        out: &mut Out<B>,
+    ) {
+        self.waiting.extend(records.into_iter().map(|record| Outgoing {
+            subscription,
+            number: 0,
+            record,
+            in_state: true,
+            is_held: true,
+            again: None,
+            plan: None,
+        }));
+        let Some(session) = self.session.clone() else { return };
+        if let Some(mut state) = session.of(self.owner) {
+            self.send_waiting(now, &mut state, out);
+            self.gauge(&state);
+        }
+    }
+
+    /// What was under way when an earlier connection ended.
+    pub(super) fn resume(
+        &mut self,
+        now: Now,
+        subscriptions: &[(SubscriptionId, Filter, Missed)],
+        out: &mut Out<B>,
+    ) {
+        let Some(session) = self.session.clone() else { return };
+        let Some(mut state) = session.of(self.owner) else { return };
+        self.agree_on_subscriptions(&state, subscriptions, out);
+        for id in state.flight.resume() {
+            self.release(Release::Pubrel(id));
+        }
+        for Entry { id, qos, subscription, place, .. } in state.flight.take_held() {
+            if let (Some(id), Place::Held(record)) = (id, place) {
+                self.waiting.push_back(Outgoing {
+                    subscription,
+                    number: 0,
+                    record,
+                    in_state: true,
+                    is_held: true,
+                    again: Some((id, qos)),
+                    plan: None,
+                });
+            }
+        }
+        self.send_waiting(now, &mut state, out);
+        self.gauge(&state);
+    }
+
+    /// Whether a record has to wait for others, for room, or for the session to be saved.
+    fn waits(&self, state: &State, outgoing: &Outgoing) -> bool {
+        if self.is_saving || !self.waiting.is_empty() {
+            return true;
+        }
+        match self.qos_of(state, outgoing) {
+            Qos::AtMostOnce => false,
+            Qos::AtLeastOnce => self.has_no_room(state),
+            Qos::ExactlyOnce => self.is_kept || self.has_no_room(state),
+        }
+    }
+
+    fn has_no_room(&self, state: &State) -> bool {
+        state.flight.busy() >= usize::from(self.window)
+    }
+
+    fn qos_of(&self, state: &State, outgoing: &Outgoing) -> Qos {
+        match (outgoing.again, state.sub(outgoing.subscription)) {
+            (Some((_, qos)), _) => qos,
+            (None, Some(sub)) => sub.qos.min(outgoing.record.message.qos),
+            // Nobody wants it any more: it is passed over at once.
+            (None, None) => Qos::AtMostOnce,
+        }
+    }
+
+    /// Sends what waits, as far as there is room.
+    pub(super) fn send_waiting(&mut self, now: Now, state: &mut State, out: &mut Out<B>) {
+        while !self.is_saving
+            && let Some(outgoing) = self.waiting.pop_front()
+        {
+            let qos = self.qos_of(state, &outgoing);
+            if qos == Qos::ExactlyOnce && self.is_kept {
+                self.waiting.push_front(outgoing);
+                if !self.has_no_room(state) {
+                    self.save_and_send(now, state, out);
+                }
+                return;
+            }
+            let has_room = qos == Qos::AtMostOnce || !self.has_no_room(state);
+            let plan = if has_room { self.plan(now, state, &outgoing, out) } else { None };
+            let Some(plan) = plan else { return self.waiting.push_front(outgoing) };
+            self.write(now, state, &outgoing, plan, out);
+        }
+        if self.waiting.is_empty() && self.waiting.capacity() > BUFFER_KEPT {
+            self.waiting = VecDeque::new();
+        }
+    }
+
+    /// Gives identifiers to as many as there is room for, and has the session saved before they are sent.
+    fn save_and_send(&mut self, now: Now, state: &mut State, out: &mut Out<B>) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let mut count = 0;
+        for outgoing in &mut waiting {
+            let needs_room = self.qos_of(state, outgoing) != Qos::AtMostOnce;
+            if needs_room && self.has_no_room(state) {
+                break;
+            }
+            outgoing.plan = self.plan(now, state, outgoing, out);
+            if outgoing.plan.is_none() {
+                break;
+            }
+            count += 1;
+        }
+        self.waiting = waiting;
+        if count > 0 {
+            self.is_saving = true;
+            self.ask(Asked::SaveThenSend(count), Call::Save, out);
+        }
+    }
+
+    /// The session was saved: what waited for that is sent.
+    pub(super) fn send_saved(&mut self, now: Now, count: u32, out: &mut Out<B>) {
+        self.is_saving = false;
+        let Some(session) = self.session.clone() else { return };
+        let Some(mut state) = session.of(self.owner) else { return };
+        for _ in 0..count {
+            let Some(outgoing) = self.waiting.pop_front() else { break };
+            self.write(now, &state, &outgoing, outgoing.plan.unwrap_or(Plan::Skip), out);
+        }
+        self.send_waiting(now, &mut state, out);
+        self.gauge(&state);
+    }
+
+    /// Decides what becomes of a record, and takes note of it; `None` where no packet identifier is free.
+    fn plan(&mut self, now: Now, state: &mut State, outgoing: &Outgoing, out: &mut Out<B>) -> Option<Plan> {
+        let Outgoing { subscription, number, record, .. } = outgoing;
+        let Some(sub) = state.sub(*subscription) else { return Some(Plan::Skip) };
+        let is_shared = sub.shared;
+        let qos = self.qos_of(state, outgoing);
+        let dropped = if record.is_expired(now.wall) {
+            Some(&self.terms.meters.dropped_expired)
+        } else if qos == Qos::AtMostOnce && self.is_too_old(record, outgoing.in_state) {
+            Some(&self.terms.meters.dropped_qos0)
+        } else if !self.fits(sub, record, qos) {
+            Some(&self.terms.meters.dropped_too_large)
+        } else {
+            None
+        };
+        let entry = if self.is_resumed && outgoing.again.is_none() {
+            state.flight.take_returning(*subscription, record)
+        } else {
+            None
+        };
+        let was_sent = entry.as_ref().is_some_and(|entry| entry.phase != Phase::Sent);
+        if let Some(dropped) = dropped.filter(|_| !was_sent) {
+            dropped.one();
+            self.pass(now, state, (*subscription, *number), record.position, is_shared, out);
+            return Some(Plan::Skip);
+        }
+        if qos == Qos::AtMostOnce && !was_sent {
+            self.pass(now, state, (*subscription, *number), record.position, is_shared, out);
+            return Some(Plan::Write { qos, id: None, dup: false });
+        }
+        let place = if outgoing.is_held { Place::Held(record.clone()) } else { self.place_of(record) };
+        let new = |id, qos| Entry {
+            id: Some(id),
+            phase: Phase::Sent,
+            qos,
+            counts: true,
+            subscription: *subscription,
+            number: *number,
+            is_shared,
+            place,
+        };
+        if let Some((id, qos)) = outgoing.again {
+            state.flight.push(new(id, qos));
+            return Some(Plan::Write { qos, id: Some(id), dup: true });
+        }
+        match entry {
+            Some(Entry { id: Some(id), phase: Phase::Sent, qos, .. }) => {
+                state.flight.push(new(id, qos));
+                Some(Plan::Write { qos, id: Some(id), dup: true })
+            }
+            Some(entry) => {
+                // The client has it; the hub is told in its turn.
+                self.is_acked |= entry.phase == Phase::Done;
+                state.flight.push(Entry { number: *number, ..entry });
+                Some(Plan::Skip)
+            }
+            None => {
+                let id = state.flight.allocate()?;
+                state.flight.push(new(id, qos));
+                Some(Plan::Write { qos, id: Some(id), dup: false })
+            }
+        }
+    }
+
+    /// What tells the record when it comes again; nothing where it never does.
+    fn place_of(&self, record: &Arc<Record>) -> Place {
+        if self.is_kept { Place::of(record) } else { Place::Nowhere }
+    }
+
+    /// Whether a message of QoS 0 is from before this connection, and so not for it (MQTT 5 §4.1).
+    fn is_too_old(&self, record: &Record, in_state: bool) -> bool {
+        self.is_resumed && !in_state && !self.allowance.queue_qos0 && record.at < self.opened_at
+    }
+
+    /// A record needs no acknowledgement of the client: the hub is told when all before it arrived.
+    fn pass(
+        &mut self,
+        now: Now,
+        state: &mut State,
+        (subscription, number): (SubscriptionId, u64),
+        position: Option<Position>,
+        is_shared: bool,
+        out: &mut Out<B>,
+    ) {
+        if is_shared {
+            self.ask(Asked::Unheard, Call::Ack(subscription, Acked::One(number)), out);
+        } else if !self.is_kept {
+        } else if state.flight.is_empty() {
+            self.is_acked |= self.desk().owed.quietly(now, subscription, number, position);
+        } else {
+            state.flight.follow(subscription, number, position);
+        }
+    }
+
+    /// Whether the client takes a packet of this size (MQTT-3.1.2-24).
+    fn fits(&self, sub: &Sub, record: &Record, qos: Qos) -> bool {
+        if self.bytes_max == u32::MAX {
+            return true;
+        }
+        let bytes_max = self.bytes_max as usize;
+        let layout = self.layout(qos);
+        let Some(template) = template_of(record, layout) else { return false };
+        let ids = sub.identifier.as_slice();
+        template.len() + EXTRA_BYTES_MAX <= bytes_max || {
+            let extra = Extra { alias: Alias::None, subscription_ids: ids };
+            template.write_with(&Patch::default(), &extra, bytes_max, &mut BytesMut::new()).is_ok()
+        }
+    }
+
+    fn layout(&self, qos: Qos) -> Layout {
+        Layout { version: self.version, acked: qos != Qos::AtMostOnce }
+    }
+
+    fn write(&mut self, now: Now, state: &State, outgoing: &Outgoing, plan: Plan, out: &mut Out<B>) {
+        let Plan::Write { qos, .. } = plan else { return };
+        let Some(sub) = state.sub(outgoing.subscription) else { return };
+        let record = outgoing.record.clone();
+        if let Some(template) = template_of(&record, self.layout(qos)) {
+            self.write_template(now, sub, &record, outgoing.in_state, (&template, plan), out);
+        }
+    }
+
+    fn write_template(
+        &mut self,
+        now: Now,
+        sub: &Sub,
+        record: &Record,
+        in_state: bool,
+        (template, plan): (&Template<'_>, Plan),
+        out: &mut Out<B>,
+    ) {
+        let Plan::Write { qos, id, dup } = plan else { return };
+        let message = &record.message;
+        let retain = in_state || (sub.retain_as_published && message.key.is_some());
+        let expiry = message.expires_at.map(|at| props::seconds_left(at.since(now.wall)));
+        let patch = Patch { dup, qos, retain, id, expiry };
+        let before = out.packets.bytes().len();
+        let aliases =
+            self.desk.as_mut().map(|desk| &mut desk.aliases_out).filter(|aliases| !aliases.is_off());
+        if aliases.is_none() && sub.identifier.is_none() {
+            out.packets.write(|into| template.write(&patch, into));
+        } else {
+            let bytes_max = self.bytes_max as usize;
+            let ids = sub.identifier.as_slice();
+            out.packets.write(|into| {
+                let alias = aliases.map_or(Alias::None, |aliases| {
+                    let alias = aliases.name(template.topic());
+                    if matches!(alias, Alias::Set(_)) && template.len() + EXTRA_BYTES_MAX > bytes_max {
+                        aliases.take_back(template.topic());
+                        return Alias::None;
+                    }
+                    alias
+                });
+                let written =
+                    template.write_with(&patch, &Extra { alias, subscription_ids: ids }, bytes_max, into);
+                debug_assert!(written.is_ok(), "what is planned fits");
+            });
+        }
+        self.terms.meters.publish_bytes_out.add(message.body.len() as u64);
+        self.terms.meters.sent(Kind::Publish, 1);
+        let bytes = out.packets.bytes().len() - before;
+        self.tell(now, || Event {
+            id: id.map(PacketId::get),
+            topic: Some(message.topic.as_str()),
+            qos: Some(qos as u8),
+            retain,
+            dup,
+            ..Event::new(Kind::Publish, Direction::Out, bytes)
+        });
+    }
+
+    fn take_batch(
+        &mut self,
+        now: Now,
+        state: &mut State,
+        (subscription, number): (SubscriptionId, u64),
+        batch: &Arc<Batch>,
+        out: &mut Out<B>,
+    ) {
+        let Some(sub) = state.sub(subscription) else { return };
+        let records = batch.records();
+        if self.goes_whole(sub, batch) {
+            let bytes = joined(batch, self.layout(Qos::AtMostOnce));
+            out.packets.write(|into| into.put_slice(bytes));
+            self.terms.meters.publish_bytes_out.add(batch.body_bytes());
+            self.terms.meters.sent(Kind::Publish, records.len() as u64);
+            let last = number.saturating_add(records.len() as u64).saturating_sub(1);
+            let position = records.last().and_then(|record| record.position);
+            return self.pass(now, state, (subscription, last), position, false, out);
+        }
+        for (number, record) in (number..).zip(records) {
+            self.take_record(now, state, (subscription, number), record.clone(), out);
+        }
+    }
+
+    /// Whether a batch is nothing but a copy of shared bytes for this client.
+    fn goes_whole(&mut self, sub: &Sub, batch: &Batch) -> bool {
+        let is_plain = self.bytes_max == u32::MAX
+            && self.waiting.is_empty()
+            && !self.is_saving
+            && sub.identifier.is_none()
+            && !(sub.in_state || sub.shared || batch.expires())
+            && self.desk.as_ref().is_none_or(|desk| desk.aliases_out.is_off());
+        let records = batch.records();
+        is_plain
+            && (sub.qos == Qos::AtMostOnce || records.iter().all(|r| r.message.qos == Qos::AtMostOnce))
+            && !(sub.retain_as_published && records.iter().any(|record| record.message.key.is_some()))
+            && !(self.is_resumed && records.first().is_some_and(|first| first.at < self.opened_at))
+            && self.watch.trace(&self.terms.traces, &self.client).is_none()
+    }
+}
+
+/// The record as it is sent in this layout.
+fn template_of(record: &Record, layout: Layout) -> Option<Template<'_>> {
+    let bytes = record.form(layout.form(), |record| {
+        let mut into = BytesMut::new();
+        props::with_publish(record, |publish| form::write(publish, layout, &mut into));
+        into.freeze()
+    });
+    form::templates(bytes, layout).next()
+}
+
+/// All records of a batch as they are sent in this layout.
+fn joined(batch: &Batch, layout: Layout) -> &Bytes {
+    batch.form(layout.form(), |records| {
+        let mut into = BytesMut::new();
+        for record in records {
+            props::with_publish(record, |publish| form::write(publish, layout, &mut into));
+        }
+        into.freeze()
+    })
+}
