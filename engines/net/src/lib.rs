@@ -11,6 +11,7 @@
 //! - [`EventBody`]: a response body that is a connection with no input (Server-Sent Events).
 //! - [`Upgrade`], [`Subprotocol`], [`Kind`]: what a WebSocket client asked for.
 //! - [`Lines`], [`LineInfo`], [`Meters`]: who is connected, and what was counted.
+//! - [`Dialer`]: connections that we open ourselves, and keep open; [`Outgoing`]: one of them.
 //! - [`fetch`]: a small HTTP client for key sets; [`websocket::client`]: a WebSocket client.
 //!
 //! What the server uses: [`Site::new`], [`Site::listen_http`], [`Site::start`] which gives an [`Open`]
@@ -20,6 +21,7 @@
 //! [`site`].
 
 pub mod address;
+pub mod dial;
 pub mod drive;
 pub mod events;
 mod exchange;
@@ -40,6 +42,7 @@ pub mod tls;
 pub mod websocket;
 
 pub use address::Cidr;
+pub use dial::{Backoff, DialError, Dialer, Next, Outgoing, Target, TargetTls};
 pub use drive::{Drive, Ended, drive};
 pub use events::EventBody;
 pub use fetching::{FetchError, fetch};

@@ -17,8 +17,8 @@ use tracing::{error, info, warn};
 use yizhan_talk::{Clock, Close, Connection, Now, Timestamp};
 
 use crate::{
-    Drive, Ended, Http, Limits, Lines, Listen, Meters, Request, Response, Route, Shell, Stream, Subprotocol,
-    Upgrade, drive,
+    Dialer, Drive, Ended, Http, Limits, Lines, Listen, Meters, Request, Response, Route, Shell, Stream,
+    Subprotocol, Upgrade, drive,
     listen::{Listener, bind},
     path::Paths,
     serve::{Port, Target, serve},
@@ -259,6 +259,12 @@ impl Site {
     /// Runs `work` from the start until the site has drained; then it is dropped.
     pub fn task(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         self.works.push((name, Box::pin(work)));
+    }
+
+    /// What opens connections from here.
+    #[must_use]
+    pub fn dialer(&self) -> Dialer {
+        Dialer::new(Arc::new(self.shell.clone()), self.lines.clone())
     }
 
     /// Who is connected.

@@ -31,7 +31,7 @@ pub enum TlsError {
     /// It cannot be read.
     #[error("cannot read {what} file '{}': {cause}", path.display())]
     Read {
-        /// `cert`, `key` or `client_ca`.
+        /// `cert`, `key`, `ca` or `client_ca`.
         what: &'static str,
         /// Which file.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum TlsError {
     /// It is not what it should be.
     #[error("{what} file '{}': {reason}", path.display())]
     Content {
-        /// `cert`, `key` or `client_ca`.
+        /// `cert`, `key`, `ca` or `client_ca`.
         what: &'static str,
         /// Which file.
         path: PathBuf,
@@ -169,7 +169,10 @@ fn verifier(
     builder.build().map_err(|error| wrong(error.to_string())).map(|verifier| verifier as _)
 }
 
-fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn certificates(
+    what: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let wrong = |reason: String| TlsError::Content { what, path: path.to_path_buf(), reason };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(what, path)?).collect();
     let chain = chain.map_err(|error| wrong(error.to_string()))?;
@@ -179,7 +182,7 @@ fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'s
     Ok(chain)
 }
 
-fn bytes(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+pub(crate) fn bytes(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     let failed = |cause| TlsError::Read { what, path: path.to_path_buf(), cause };
     if std::fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
         return Err(failed(io::Error::other("it is too large for a PEM file")));
