@@ -19,7 +19,7 @@ use crate::{
     link::{Have, Hello, Keepsake, KeepsakePlace, Kept, Name, Opened, Refused, Resume},
     message::{Message, SessionId},
     saved::id_of_name,
-    session::{Beginning, RateBuckets, Session},
+    session::{Beginning, RateBuckets, Session, State},
     store::{Missed, StoreError},
     topic::Filter,
 };
@@ -379,11 +379,22 @@ impl Inner {
 
     /// Ends a session for good. `close` says why where it is not the client's own doing.
     pub(crate) fn end_session(self: &Arc<Self>, session: &Arc<Session>, close: Option<Close>) {
+        self.end_session_if(session, close, |_| true);
+    }
+
+    /// Ends a session for good where it `is_due`, asked when nothing can change it any more.
+    fn end_session_if(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        close: Option<Close>,
+        is_due: impl FnOnce(&State) -> bool,
+    ) {
         let (subscriptions, last_message, was_live, asleep_until) = {
             let mut state = session.lock();
-            if std::mem::replace(&mut state.ended, true) {
+            if state.ended || !is_due(&state) {
                 return;
             }
+            state.ended = true;
             let slots = state.outbox.subscriptions.iter().enumerate();
             let subscriptions: Vec<_> = slots
                 .filter_map(|(slot, s)| {
@@ -430,8 +441,8 @@ impl Inner {
                 }
             };
             let Some((end, id)) = due else { break };
-            if let Some(session) = self.sessions.find(id).filter(|s| s.lock().asleep_until == Some(end)) {
-                self.end_session(&session, None);
+            if let Some(session) = self.sessions.find(id) {
+                self.end_session_if(&session, None, |state| state.asleep_until == Some(end));
             }
         }
         self.say_due(now);
