@@ -9,6 +9,7 @@ mod durable;
 mod fanout;
 mod history;
 mod idle;
+mod mqtt;
 mod process;
 mod socket;
 
@@ -20,7 +21,8 @@ pub(crate) const MARK: &[u8] = b"@~";
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let what = arguments.next().unwrap_or_else(|| "all".into());
-    let quick = arguments.any(|a| a == "--quick");
+    let arguments: Vec<String> = arguments.collect();
+    let quick = arguments.iter().any(|a| a == "--quick");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match what.as_str() {
@@ -30,14 +32,16 @@ fn main() -> Result<()> {
             "durable" => durable::run(quick).await,
             "history" => history::run(quick).await,
             "idle" => idle::run(quick).await,
+            "mqtt" => mqtt::run(&arguments),
             "all" => {
                 fanout::run(quick).await?;
                 fanout::run_slow(quick).await?;
                 durable::run(quick).await?;
                 history::run(quick).await?;
-                idle::run(quick).await
+                idle::run(quick).await?;
+                mqtt::run(&arguments)
             }
-            other => bail!("no benchmark '{other}': fanout, slow, durable, history, idle or all"),
+            other => bail!("no benchmark '{other}': fanout, slow, durable, history, idle, mqtt or all"),
         }
     })
 }

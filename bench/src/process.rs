@@ -137,7 +137,8 @@ pub(crate) fn scratch() -> PathBuf {
     scratch
 }
 
-fn binary() -> Result<PathBuf> {
+/// Our own server, as it was built.
+pub(crate) fn binary() -> Result<PathBuf> {
     let beside = std::env::current_exe()?.with_file_name("yizhan");
     let path = std::env::var_os("YIZHAN_BIN").map_or(beside, PathBuf::from);
     if !path.exists() {

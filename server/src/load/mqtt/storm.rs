@@ -20,7 +20,7 @@ use crate::load::{
 };
 
 /// How long clients may take to come back.
-const BACK_WITHIN: Duration = Duration::from_secs(180);
+const BACK_WITHIN: Duration = Duration::from_secs(60);
 /// How long what is under way between the bystanders may take at the end.
 const ARRIVED_WITHIN: Duration = Duration::from_secs(10);
 /// Connections that are opened before answers are looked at.

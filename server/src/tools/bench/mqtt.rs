@@ -118,15 +118,15 @@ impl Case {
             topics: 1,
             subscribers: 1000,
             qos: 0,
-            window: 512,
+            window: 10,
             rate: None,
             topic: "bench",
         };
         match self {
             Self::Fanout => fanout,
-            Self::FanoutQos1 => Usual { name: "fanout-qos1", qos: 1, window: 128, ..fanout },
+            Self::FanoutQos1 => Usual { name: "fanout-qos1", qos: 1, ..fanout },
             Self::Topics => {
-                Usual { name: "topics", publishers: 20, topics: 100, subscribers: 10, window: 64, ..fanout }
+                Usual { name: "topics", publishers: 20, topics: 100, subscribers: 10, window: 4, ..fanout }
             }
             Self::Pairs => Usual {
                 name: "pairs",
@@ -134,10 +134,10 @@ impl Case {
                 topics: 200,
                 subscribers: 1,
                 qos: 1,
-                window: 16,
+                window: 10,
                 ..fanout
             },
-            Self::Steady => Usual { name: "steady", rate: Some(20.0), ..fanout },
+            Self::Steady => Usual { name: "steady", rate: Some(20.0), window: 512, ..fanout },
             Self::Durable => Usual {
                 name: "durable",
                 publishers: 200,
