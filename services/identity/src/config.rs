@@ -17,9 +17,9 @@ use crate::{
 
 /// Bytes that a shared secret for HS256 must have at least (RFC 7518 §3.2).
 const SECRET_BYTES_MIN: usize = 32;
-/// Rounds where nobody says otherwise: sixteen times what RFC 7677 asks for at least, 30 ms on a laptop and a
-/// fifth of a second on a small board. Argon2id, which is kept beside it, can't protect a password better than
-/// the weaker of both, so this is as much as small clients can bear.
+/// Rounds where nobody says otherwise: sixteen times what RFC 7677 asks for at least, some 15 ms on a laptop
+/// and a fifth of a second on a small board. A stolen password is as safe as the weaker of this and argon2id,
+/// so it is as much as small clients can bear.
 const SCRAM_ITERATIONS: u32 = 65_536;
 
 /// Who may come in, and who may do what.

@@ -8,6 +8,7 @@ use crate::{
     config::{JwtConfig, PasswordConfig},
     jwt, names, password,
     rules::{Policy, RoleRule},
+    scram,
 };
 
 /// A JWT, checked with a secret that nobody knows: it is never good.
@@ -34,7 +35,27 @@ pub fn fuzz_hash(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     // Not hashed here: parameters that are allowed may cost a second each.
     let readable = !password::is_outdated(text, PasswordConfig::default());
+    assert!(!readable || !password::is_quick(text), "{text}");
+    drop(scram::Verifier::read(text));
     assert!(!readable || text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{text}");
+}
+
+/// A client's first and last SCRAM message, a line each: nobody proves what he does not know.
+pub fn fuzz_scram(bytes: &[u8]) {
+    let mut lines = bytes.splitn(2, |b| *b == b'\n');
+    let (first, last) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let Ok(opening) = scram::Opening::read(first) else { return };
+    let secret = crate::random::letters(32);
+    let verifier = scram::Verifier::fake(secret.as_bytes(), &opening.user, scram::ITERATIONS_MIN);
+    let kept = verifier.text();
+    assert!(scram::Verifier::read(&kept).is_some_and(|read| read == verifier), "{kept}");
+    let (challenge, pending) = opening.answer(verifier);
+    // As a client that has heard the challenge would answer, with whatever stands in the input.
+    let nonce = challenge.strip_prefix("r=").and_then(|rest| rest.split(',').next()).unwrap_or_default();
+    let heard = String::from_utf8_lossy(last).replace("NONCE", nonce);
+    for last in [last, heard.as_bytes()] {
+        assert!(!matches!(pending.check(last), Ok(Some(_))), "proven by chance");
+    }
 }
 
 /// Rules as JSON, then lines: a user's name, a topic, a filter. What a filter allows, its topics allow;
@@ -79,6 +100,8 @@ mod tests {
             br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}"#,
         );
         fuzz_hash(b"$argon2id$v=19$t=1,p=1$AAAA$AAAA");
+        fuzz_hash(b"$7$101$c2FsdA==$AAAA");
+        fuzz_scram(b"n,,n=ann,r=x\nc=biws,r=NONCE,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
         let rules = r#"[{"effect":"allow","topics":["home/${user}/#"]}]"#;
         for rest in
             ["ann\nhome/ann/x\nhome/ann/#", "+\nhome/x/y\nhome/+/#", "a/b\nhome/a/b\nhome/a/#", "", "\n\n"]
@@ -86,7 +109,7 @@ mod tests {
             fuzz_rules(format!("{rules}\n{rest}").as_bytes());
         }
         for bytes in [&b""[..], b"\xff", b"\n", b"[]\n", b"{}"] {
-            for entry in [fuzz_jwt, fuzz_keys, fuzz_hash, fuzz_rules] {
+            for entry in [fuzz_jwt, fuzz_keys, fuzz_hash, fuzz_scram, fuzz_rules] {
                 entry(bytes);
             }
         }

@@ -99,6 +99,73 @@ fn the_first_rule_that_fits_decides() {
 }
 
 #[test]
+fn rules_may_name_users() {
+    let policy = policy(
+        "[[rules]]\neffect = 'deny'\nusers = ['ann', 'bob']\ntopics = ['rooms/board']\n\
+         [[rules]]\neffect = 'allow'\nroles = ['user']\ntopics = ['rooms/#']\n\
+         [[rules]]\neffect = 'allow'\nusers = ['ann', 'ann']\nroles = ['night']\ntopics = ['doors/#']\n\
+         [[rules]]\neffect = 'deny'\ntopics = ['#']\n\
+         [[rules]]\neffect = 'allow'\nusers = ['ann']\ntopics = ['late']",
+    );
+    let may = |user: &str, roles: &[&str], topic: &str| {
+        may(&policy, &who(user, None, roles), Action::Publish, topic)
+    };
+    assert!(!may("ann", &["user"], "rooms/board") && !may("bob", &["user"], "rooms/board"));
+    assert!(may("carl", &["user"], "rooms/board") && may("ann", &["user"], "rooms/a"));
+    assert!(may("ann", &["night"], "doors/a"), "named, and has the role");
+    assert!(!may("ann", &["user"], "doors/a") && !may("bob", &["night"], "doors/a"), "both must fit");
+    assert!(!may("ann", &["user"], "late"), "the order is that of the config");
+    assert!(may("ann", &["owner"], "rooms/board") && !may("ann", &["admin"], "rooms/a"));
+    let ann = who("ann", None, &["user"]);
+    assert_eq!(asks(&policy, &ann, "rooms/#"), Verdict::Checked);
+    assert_eq!(asks(&policy, &who("carl", None, &["user"]), "rooms/#"), Verdict::Allowed);
+}
+
+#[test]
+fn a_client_is_the_same_as_a_device() {
+    let policy = policy("[[rules]]\neffect = 'allow'\ntopics = ['c/${client}/#', 'u/${user}/${client}']");
+    let ann = who("ann", Some("sensor-7"), &["user"]);
+    assert!(
+        may(&policy, &ann, Action::Publish, "c/sensor-7/x")
+            && !may(&policy, &ann, Action::Publish, "c/other/x")
+    );
+    assert!(may(&policy, &ann, Action::Publish, "u/ann/sensor-7"));
+    assert_eq!(asks(&policy, &ann, "c/sensor-7/+"), Verdict::Allowed);
+    for evil in ["+", "#", "a/b", "$SYS", "sensor-7/#", "", "a\u{0}"] {
+        let evil = who("ann", Some(evil), &["user"]);
+        for topic in ["c/a/b", "c/x", "c//x", "c/sensor-7/x", "c/+/x", "u/ann/x"] {
+            if let Ok(topic) = Topic::new(topic) {
+                assert!(!policy.may(&evil, Action::Publish, &topic), "{evil:?} {topic}");
+            }
+        }
+        for filter in ["c/+/#", "c/#", "c/sensor-7/#", "u/+/+"] {
+            assert_eq!(asks(&policy, &evil, filter), Verdict::Denied, "{evil:?} {filter}");
+        }
+    }
+}
+
+#[test]
+fn a_filter_wider_than_the_rights_is_refused_or_checked() {
+    let rules = "[[rules]]\neffect = 'allow'\nactions = ['subscribe']\ntopics = ['rooms/+/a', 'news']\n\
+                 [[rules]]\neffect = 'deny'\ntopics = ['rooms/#']\n\
+                 [[rules]]\neffect = 'allow'\nactions = ['publish']\ntopics = ['data/#']";
+    let ann = who("ann", None, &["user"]);
+    let (refuse, check) = (policy(rules), policy(&format!("wide_filters = 'check'\n{rules}")));
+    for (filter, refused, checked) in [
+        ("#", Verdict::Denied, Verdict::Checked),
+        ("rooms/#", Verdict::Denied, Verdict::Checked),
+        ("+", Verdict::Denied, Verdict::Checked),
+        ("rooms/b/a", Verdict::Allowed, Verdict::Allowed),
+        ("rooms/b/b", Verdict::Denied, Verdict::Denied),
+        ("rooms/b/#", Verdict::Denied, Verdict::Checked),
+        ("data/#", Verdict::Denied, Verdict::Denied),
+        ("$SYS/#", Verdict::Denied, Verdict::Denied),
+    ] {
+        assert_eq!((asks(&refuse, &ann, filter), asks(&check, &ann, filter)), (refused, checked), "{filter}");
+    }
+}
+
+#[test]
 fn names_that_are_more_than_a_level_widen_nothing() {
     let policy =
         policy("[[rules]]\neffect = 'allow'\ntopics = ['${user}/#', 'home/${user}/#', 'd/${device}/x']");
@@ -124,6 +191,10 @@ fn rules_that_can_not_be_meant_are_refused() {
     assert!(refused("topics = ['home/x${user}']").contains("whole levels"));
     assert!(refused("topics = ['${users}']").contains("whole levels"));
     assert!(refused("topics = ['a/#/b']").contains("a/#/b"));
+    assert!(refused("topics = ['${client}x']").contains("whole levels"));
+    assert!(refused("users = ['']\ntopics = ['a']").contains("1 to 128"));
+    let users: Vec<_> = (0..1_001).map(|i| format!("'u{i}'")).collect();
+    assert!(refused(&format!("users = [{}]\ntopics = ['a']", users.join(","))).contains("use a role"));
     assert!(refused("topics = []").contains("1 to 100"));
     assert!(refused("roles = ['token:x']\ntopics = ['a']").contains("role"));
     let roles: Vec<_> = (0..60).map(|i| format!("'r{i}'")).collect();
@@ -159,7 +230,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// What is delivered to a filter's subscriber is what `may` allows for each topic: `Allowed` must
-    /// mean all of it; for a filter without wildcards the answer is that of `may`.
+    /// mean all of it, `Denied` where wide filters are checked none of it; for a filter without wildcards the
+    /// answer is that of `may`.
     #[test]
     fn a_filter_never_lets_through_what_its_topics_would_not(
         rules in rules(),
@@ -167,21 +239,28 @@ proptest! {
         names in prop::collection::vec(prop::collection::vec(level(), 1..4), 40),
         user in prop::sample::select(vec!["ann", "b", "+", "$s", "a/b", ""]),
     ) {
-        let policy = Policy::new(&Config { rules, ..Config::default() }).unwrap();
+        let wide = Policy::new(&Config { rules: rules.clone(), wide_filters: WideFilters::Check, ..Config::default() });
+        let (policy, wide) = (Policy::new(&Config { rules, ..Config::default() }).unwrap(), wide.unwrap());
         let who = who(user, Some("a"), &["user"]);
         let Ok(filter) = Filter::new(&filter.replace("${user}", "ann").replace("${device}", "a")) else {
             return Ok(());
         };
         let verdict = policy.may_filter(&who, Action::Subscribe, &filter);
+        let wide = wide.may_filter(&who, Action::Subscribe, &filter);
+        prop_assert_eq!(verdict == Verdict::Allowed, wide == Verdict::Allowed);
         for name in names {
             let Ok(topic) = Topic::new(&name.join("/")) else { continue };
             if filter.matches(&topic) && verdict == Verdict::Allowed {
                 prop_assert!(policy.may(&who, Action::Subscribe, &topic), "{filter} {topic}");
             }
+            if filter.matches(&topic) && wide == Verdict::Denied {
+                prop_assert!(!policy.may(&who, Action::Subscribe, &topic), "{filter} {topic}");
+            }
         }
         if let Some(topic) = filter.as_topic() {
             let exact = if policy.may(&who, Action::Subscribe, &topic) { Verdict::Allowed } else { Verdict::Denied };
             prop_assert_eq!(verdict, exact);
+            prop_assert_eq!(wide, exact);
         }
     }
 }
