@@ -31,6 +31,16 @@ pub(crate) struct Parts {
     pub(crate) site: Site,
     /// Told when newer keys for JWTs are wanted.
     pub(crate) keys_wanted: Arc<Notify>,
+    #[cfg(feature = "mqtt")]
+    pub(crate) mqtt: Mqtt,
+}
+
+/// What others look at that the MQTT door fills.
+#[cfg(feature = "mqtt")]
+#[derive(Clone, Default)]
+pub(crate) struct Mqtt {
+    pub(crate) meters: Arc<yizhan_mqtt::Meters>,
+    pub(crate) traces: Arc<yizhan_mqtt::Traces>,
 }
 
 /// Puts everything together; nothing listens yet.
@@ -65,7 +75,17 @@ pub(crate) async fn compose(config: &Config, data: &Path) -> anyhow::Result<Part
     // Set once, here.
     drop(hub_place.set(hub.clone()));
     let site = Site::new(config.limits.clone(), clock.clone());
-    Ok(Parts { hub, hub_work, identity, store, clock, site, keys_wanted })
+    Ok(Parts {
+        hub,
+        hub_work,
+        identity,
+        store,
+        clock,
+        site,
+        keys_wanted,
+        #[cfg(feature = "mqtt")]
+        mqtt: Mqtt::default(),
+    })
 }
 
 /// All doors, and what is to be done for them each second.
@@ -79,12 +99,20 @@ pub(crate) struct Materials<'a> {
     pub(crate) config: &'a Config,
     pub(crate) hub: &'a Hub,
     pub(crate) identity: &'a Identity,
+    #[cfg(feature = "mqtt")]
+    pub(crate) mqtt: &'a Mqtt,
+    /// What the network side counts.
+    #[cfg(feature = "mqtt")]
+    pub(crate) net: Arc<yizhan_net::Meters>,
     #[cfg(feature = "admin")]
     pub(crate) views: yizhan_admin::Views,
 }
 
 /// The list of doors.
-pub(crate) fn doors(materials: Materials<'_>) -> Doors {
+///
+/// # Errors
+/// The config of a door makes no sense.
+pub(crate) fn doors(materials: Materials<'_>) -> anyhow::Result<Doors> {
     let mut doors = Doors { all: Vec::new(), maintain: Vec::new() };
     #[cfg(feature = "socket")]
     {
@@ -92,13 +120,37 @@ pub(crate) fn doors(materials: Materials<'_>) -> Doors {
         doors.all.push(Box::new(socket.clone()));
         doors.maintain.push(Box::new(move || socket.maintain()));
     }
+    #[cfg(feature = "mqtt")]
+    {
+        let (mqtt, sys) = (mqtt(&materials)?, sys(&materials));
+        doors.all.push(Box::new(mqtt.clone()));
+        doors.maintain.push(Box::new(move || {
+            mqtt.maintain();
+            sys.maintain();
+        }));
+    }
     #[cfg(feature = "admin")]
     {
-        let Materials { config, hub, identity, views } = materials;
+        let Materials { config, hub, identity, views, .. } = materials;
         let api = yizhan_admin::Api::new(hub.clone(), identity.clone(), Arc::new(views));
         doors.all.push(Box::new(yizhan_admin::Admin::new(config.admin, api)));
     }
-    doors
+    Ok(doors)
+}
+
+#[cfg(feature = "mqtt")]
+fn mqtt(materials: &Materials<'_>) -> anyhow::Result<yizhan_mqtt::Mqtt> {
+    let Materials { config, hub, mqtt, .. } = materials;
+    let server = format!("yizhan/{}", crate::figures::VERSION);
+    let (meters, traces) = (mqtt.meters.clone(), mqtt.traces.clone());
+    let terms = yizhan_mqtt::Terms::new(config.mqtt.clone(), server, config.hub.keep_max, meters, traces)?;
+    Ok(yizhan_mqtt::Mqtt::new((*hub).clone(), Arc::new(terms)))
+}
+
+#[cfg(feature = "mqtt")]
+fn sys(materials: &Materials<'_>) -> crate::sys::Sys {
+    let Materials { config, hub, mqtt, net, .. } = materials;
+    crate::sys::Sys::new((*hub).clone(), net.clone(), mqtt.meters.clone(), config.mqtt.sys_interval)
 }
 
 #[cfg(feature = "socket")]

@@ -1,6 +1,7 @@
-//! A socket in the data folder for what only its owner may do on this machine: backups.
+//! A socket in the data folder for what only its owner may do on this machine: backups, and following a client.
 //!
-//! One request is one line of JSON, one answer is one line. Whoever may open the socket may read the folder.
+//! One request is one line of JSON; what is answered are lines, too, and the last one has `ok`. Whoever may open
+//! the socket may read the folder.
 
 use std::{
     os::unix::fs::PermissionsExt,
@@ -25,8 +26,8 @@ use crate::{compose::Stores, offline, progress::Bar};
 const SOCKET: &str = "control";
 /// Bytes of one line.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
-/// Requests that are handled at one time.
-const REQUESTS_MAX: usize = 4;
+/// Requests that are handled at one time: some backups, and the clients that may be followed.
+const REQUESTS_MAX: usize = 24;
 /// Reports of progress that wait to be sent.
 const PROGRESS_MAX: usize = 16;
 /// How long to wait after accepting failed.
@@ -42,13 +43,23 @@ pub(crate) struct Backup {
     data: PathBuf,
 }
 
+/// What requests are about.
+#[derive(Clone)]
+pub(crate) struct Control {
+    pub(crate) store: Arc<Stores>,
+    #[cfg(feature = "mqtt")]
+    pub(crate) traces: Arc<yizhan_mqtt::Traces>,
+    #[cfg(feature = "mqtt")]
+    pub(crate) clock: Arc<dyn yizhan_talk::Clock>,
+}
+
 /// Takes requests as long as the server runs.
 ///
 /// # Errors
 /// The socket cannot be made.
 pub(crate) fn listen(
     data: &Path,
-    store: Arc<Stores>,
+    control: Control,
 ) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let path = data.join(SOCKET);
     // One that an earlier run left; the store's lock says that no other server has this folder.
@@ -63,9 +74,9 @@ pub(crate) fn listen(
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let store = store.clone();
+                    let control = control.clone();
                     tokio::spawn(async move {
-                        if let Err(error) = answer(stream, store).await {
+                        if let Err(error) = answer(stream, control).await {
                             warn!(error = format!("{error:#}"), "a request at the control socket failed");
                         }
                         drop(slot);
@@ -80,25 +91,39 @@ pub(crate) fn listen(
     })
 }
 
-async fn answer(mut stream: UnixStream, store: Arc<Stores>) -> anyhow::Result<()> {
+async fn answer(mut stream: UnixStream, control: Control) -> anyhow::Result<()> {
     let (read, mut write) = stream.split();
     let mut line = String::new();
-    BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
+    let mut read = BufReader::new(read.take(LINE_BYTES_MAX));
+    read.read_line(&mut line).await?;
     let request: Value = serde_json::from_str(&line).context("the request is no JSON")?;
-    let outcome = match (request["do"].as_str(), request["to"].as_str()) {
-        (Some("backup"), Some(to)) => back_up(store, to.into(), &mut write).await,
-        (Some("backup"), None) => Err(anyhow::anyhow!("'to' is missing")),
+    let outcome = match request["do"].as_str() {
+        Some("backup") => match request["to"].as_str() {
+            Some(to) => back_up(control.store, to.into(), &mut write).await,
+            None => Err(anyhow::anyhow!("'to' is missing")),
+        },
+        #[cfg(feature = "mqtt")]
+        Some("trace") => {
+            let gone = async {
+                // Whatever else is said, only its end means something.
+                while read.read_u8().await.is_ok() {}
+            };
+            tokio::select! {
+                traced = trace(&control, &request, &mut write) => traced,
+                () = gone => return Ok(()),
+            }
+        }
         _ => Err(anyhow::anyhow!("this is not known here")),
     };
     let answer = match outcome {
-        Ok(done) => json!({"ok": true, "files": done.files, "bytes": done.bytes}),
+        Ok(done) => done,
         Err(error) => json!({"ok": false, "error": format!("{error:#}")}),
     };
     write.write_all(format!("{answer}\n").as_bytes()).await.context("cannot answer")
 }
 
 /// Backs up, and says how far it is meanwhile.
-async fn back_up(store: Arc<Stores>, to: PathBuf, write: &mut WriteHalf<'_>) -> anyhow::Result<BackupReport> {
+async fn back_up(store: Arc<Stores>, to: PathBuf, write: &mut WriteHalf<'_>) -> anyhow::Result<Value> {
     store.open_all().await.context("cannot open all journals")?;
     let (told, mut progress) = mpsc::channel(PROGRESS_MAX);
     let folder = to.clone();
@@ -118,7 +143,25 @@ async fn back_up(store: Arc<Stores>, to: PathBuf, write: &mut WriteHalf<'_>) -> 
     let done = work.await.context("the backup ended early")?;
     let done = done.with_context(|| format!("cannot back up to {}", to.display()))?;
     info!(to = %to.display(), files = done.files, bytes = done.bytes, "backed up");
-    Ok(done)
+    Ok(json!({"ok": true, "files": done.files, "bytes": done.bytes}))
+}
+
+/// Follows a client of MQTT, and gives what it does line by line until the time is over.
+#[cfg(feature = "mqtt")]
+async fn trace(control: &Control, request: &Value, write: &mut WriteHalf<'_>) -> anyhow::Result<Value> {
+    use futures_util::StreamExt as _;
+    let client = request["client"].as_str().context("'client' is missing")?;
+    let time = Duration::from_secs(request["seconds"].as_u64().context("'seconds' is missing")?);
+    // Dropped where whoever asked goes, and the trace ends with it.
+    let mut lines = control.traces.follow(control.clock.now(), client, time)?;
+    info!(client, seconds = time.as_secs(), "a client is followed");
+    let mut count = 0;
+    while let Some(line) = lines.next().await {
+        write.write_all(&line).await.context("whoever asked is gone")?;
+        write.write_all(b"\n").await.context("whoever asked is gone")?;
+        count += 1;
+    }
+    Ok(json!({"ok": true, "lines": count}))
 }
 
 /// `yizhan backup`: asks the server that runs with the folder; without one, copies by itself.
@@ -141,17 +184,46 @@ pub(crate) async fn backup(args: Backup) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn ask(mut stream: UnixStream, request: &Value, bar: &mut Bar) -> anyhow::Result<BackupReport> {
+async fn ask(stream: UnixStream, request: &Value, bar: &mut Bar) -> anyhow::Result<BackupReport> {
+    let number = |answer: &Value, key: &str| answer[key].as_u64().unwrap_or(0);
+    let progress = |answer: &Value, _: &str| {
+        bar.at(number(answer, "at"), number(answer, "of"));
+        Ok(())
+    };
+    let done = converse(stream, request, progress).await.context("the backup was not made")?;
+    Ok(BackupReport { files: number(&done, "files"), bytes: number(&done, "bytes") })
+}
+
+/// Asks the server that runs with a data folder, and shows each line before the last one, which is given back.
+///
+/// # Errors
+/// No server runs there, it refused, or `each` failed.
+#[cfg(feature = "mqtt")]
+pub(crate) async fn request(
+    data: &Path,
+    request: &Value,
+    each: impl FnMut(&Value, &str) -> anyhow::Result<()>,
+) -> anyhow::Result<Value> {
+    let path = data.join(SOCKET);
+    let stream = UnixStream::connect(&path).await;
+    let stream = stream.with_context(|| format!("no server runs with the data folder {}", data.display()))?;
+    converse(stream, request, each).await
+}
+
+async fn converse(
+    mut stream: UnixStream,
+    request: &Value,
+    mut each: impl FnMut(&Value, &str) -> anyhow::Result<()>,
+) -> anyhow::Result<Value> {
     stream.write_all(format!("{request}\n").as_bytes()).await.context("the server does not listen")?;
     let mut lines = BufReader::new(stream).lines();
     while let Some(line) = lines.next_line().await.context("the server does not answer")? {
         let answer: Value = serde_json::from_str(&line).context("the server's answer is no JSON")?;
-        let number = |key: &str| answer[key].as_u64().unwrap_or(0);
         match answer["ok"].as_bool() {
-            None => bar.at(number("at"), number("of")),
-            Some(true) => return Ok(BackupReport { files: number("files"), bytes: number("bytes") }),
-            Some(false) => bail!("{}", answer["error"].as_str().unwrap_or("the server refused")),
+            None => each(&answer, &line)?,
+            Some(true) => return Ok(answer),
+            Some(false) => bail!("{}", answer["error"].as_str().unwrap_or("the server refused").to_owned()),
         }
     }
-    bail!("the server went away before the backup was complete")
+    bail!("the server went away before it was done")
 }

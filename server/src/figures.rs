@@ -1,7 +1,10 @@
 //! What is counted, for people and machines: the body of `$SYS/metrics`, and `/metrics` for Prometheus.
 //!
 //! All metrics are declared here, with unit and labels; `docs/operations/observability.md` lists them, and a test
-//! holds that list against this file. Labels come from closed sets: doors, spaces, close codes.
+//! holds that list against this file and [`mqtt`]. Labels come from closed sets: doors, spaces, close codes, packets.
+
+#[cfg(feature = "mqtt")]
+mod mqtt;
 
 use std::{
     path::PathBuf,
@@ -28,6 +31,8 @@ pub(crate) struct Sources {
     pub(crate) hub: Hub,
     pub(crate) net: Arc<yizhan_net::Meters>,
     pub(crate) store: Arc<yizhan_disk::Meters>,
+    #[cfg(feature = "mqtt")]
+    pub(crate) mqtt: crate::compose::Mqtt,
     pub(crate) otlp: Option<Arc<OtlpFigures>>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The data folder: how much is free on its disk.
@@ -186,6 +191,8 @@ impl Figures {
         self.server_metrics(&mut page);
         self.net_metrics(&mut page);
         self.hub_metrics(&mut page);
+        #[cfg(feature = "mqtt")]
+        mqtt::metrics(&self.from.mqtt, &mut page);
         self.store_metrics(&mut page);
         page.into_text()
     }

@@ -6,8 +6,8 @@
 // Most of what is counted is shown by that door only.
 #![cfg_attr(not(feature = "admin"), allow(dead_code, unused_variables))]
 
-#[cfg(not(any(feature = "socket", feature = "admin")))]
-compile_error!("a server without doors serves nobody: build it with the feature `socket` or `admin`");
+#[cfg(not(any(feature = "socket", feature = "mqtt", feature = "admin")))]
+compile_error!("a server without doors serves nobody: build it with the feature `socket`, `mqtt` or `admin`");
 
 mod cli;
 mod client;
@@ -21,6 +21,8 @@ mod load;
 mod offline;
 mod progress;
 mod serve;
+#[cfg(feature = "mqtt")]
+mod sys;
 mod tools;
 mod welcome;
 

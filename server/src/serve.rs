@@ -96,11 +96,15 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
         parts = compose(&config, &data) => parts?,
         () = signals.stop() => return Ok(()),
     };
-    let Parts { hub, hub_work, identity, store, clock, mut site, keys_wanted } = parts;
+    let Parts { hub, hub_work, identity, store, clock, mut site, keys_wanted, .. } = parts;
+    #[cfg(feature = "mqtt")]
+    let mqtt = parts.mqtt;
     let figures = Arc::new(Figures::new(Sources {
         hub: hub.clone(),
         net: site.meters(),
         store: store.disk.meters(),
+        #[cfg(feature = "mqtt")]
+        mqtt: mqtt.clone(),
         otlp,
         clock: clock.clone(),
         data: data.clone(),
@@ -111,9 +115,13 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
         config: &config,
         hub: &hub,
         identity: &identity,
+        #[cfg(feature = "mqtt")]
+        mqtt: &mqtt,
+        #[cfg(feature = "mqtt")]
+        net: site.meters(),
         #[cfg(feature = "admin")]
         views: views(&figures, &shared, &listening, &store, first_run),
-    });
+    })?;
     site.listen_http(&config.http)?;
     for door in &doors.all {
         door.open(&mut site)?;
@@ -126,7 +134,14 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     tasks.push(tokio::spawn(keys.clone().run(shared.clone())));
     tasks.push(tokio::spawn(tick(hub.clone(), doors.maintain, store.clone(), figures.clone())));
     tasks.push(tokio::spawn(sweep(hub.clone(), identity.clone(), clock.clone())));
-    tasks.push(tokio::spawn(control::listen(&data, store.clone())?));
+    let control = control::Control {
+        store: store.clone(),
+        #[cfg(feature = "mqtt")]
+        traces: mqtt.traces,
+        #[cfg(feature = "mqtt")]
+        clock: clock.clone(),
+    };
+    tasks.push(tokio::spawn(control::listen(&data, control)?));
     let ticket = identity.bootstrap(clock.now()).await.context("cannot look for an owner")?;
     let run_file = announce(&config, &layers, &data, &identity, &figures, open.bound(), ticket)?;
     info!(version = VERSION, data = %data.display(), descriptors, "the server is open");

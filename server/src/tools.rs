@@ -8,3 +8,5 @@ pub(crate) mod publish;
 pub(crate) mod subscribe;
 pub(crate) mod table;
 pub(crate) mod top;
+#[cfg(feature = "mqtt")]
+pub(crate) mod trace;

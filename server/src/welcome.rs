@@ -59,6 +59,8 @@ fn about(door: &str) -> &'static str {
     match door {
         "http" => "console, WebSocket, SSE, API",
         "tcp" => "newline-delimited JSON",
+        "mqtt" => "MQTT 3.1.1 and 5.0",
+        "mqtts" => "MQTT over TLS",
         _ => "",
     }
 }

@@ -42,7 +42,8 @@ impl Server {
     fn start_in(folder: tempfile::TempDir, arguments: &[&str]) -> Self {
         let log = File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_yizhan"))
-            .args(["serve", "--set", "http.listen=127.0.0.1:0", "--set", "socket.tcp=127.0.0.1:0", "--data"])
+            .args(["serve", "--set", "http.listen=127.0.0.1:0", "--set", "socket.tcp=127.0.0.1:0"])
+            .args(["--set", "mqtt.tcp=127.0.0.1:0", "--data"])
             .arg(folder.path().join("data"))
             .args(arguments)
             .env_clear()
@@ -325,6 +326,8 @@ fn a_second_server_on_the_same_folder_is_refused() {
         "http.listen=127.0.0.1:0",
         "--set",
         "socket.tcp=127.0.0.1:0",
+        "--set",
+        "mqtt.tcp=127.0.0.1:0",
     ]);
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -57,6 +57,8 @@ export class Server {
         `http.listen=127.0.0.1:${listen}`,
         '--set',
         'socket.tcp=127.0.0.1:0',
+        '--set',
+        'mqtt.tcp=127.0.0.1:0',
       ],
       { stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT },
     );

@@ -7,6 +7,7 @@ pub mod automatic;
 pub mod certificate;
 pub mod config;
 pub mod connection;
+pub mod door;
 #[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub mod fuzz;
 pub mod meters;
@@ -19,6 +20,7 @@ pub mod wire;
 
 pub use config::Config;
 pub use connection::{Carrier, Connection};
+pub use door::Mqtt;
 pub use meters::Meters;
 pub use terms::{Allowance, Terms};
 pub use trace::Traces;

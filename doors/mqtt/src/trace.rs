@@ -152,7 +152,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The trace of this client, where there is one. Looks it up only after a trace has begun or ended.
+    /// The trace of this client, where there is one. Looks it up only after a trace has begun or ended; an empty
+    /// id, before CONNECT, is nobody's.
     #[inline]
     pub fn trace(&mut self, traces: &Traces, client: &str) -> Option<&Arc<Trace>> {
         if traces.epoch.load(Relaxed) != self.epoch {
@@ -163,6 +164,10 @@ impl Watch {
 
     #[cold]
     fn look_up(&mut self, traces: &Traces, client: &str) {
+        // Before CONNECT nobody is known, and who comes then has to be looked up.
+        if client.is_empty() {
+            return;
+        }
         self.epoch = traces.epoch.load(Acquire);
         self.trace = traces.active.lock().iter().find(|trace| *trace.client == *client).cloned();
     }
@@ -435,6 +440,9 @@ mod tests {
         assert!(one.trace(&traces, "c1").is_none());
         traces.start(now, "c1", MINUTE).unwrap();
         assert!(other.trace(&traces, "c2").is_none());
+        let mut late = Watch::default();
+        assert!(late.trace(&traces, "").is_none(), "before CONNECT");
+        assert!(late.trace(&traces, "c1").is_some());
         one.trace(&traces, "c1").unwrap().tell(now, &event());
         let lines = published(&traces);
         assert_eq!(lines.len(), 1);

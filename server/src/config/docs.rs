@@ -11,6 +11,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("yizhan_net", include_str!("../../../engines/net/src/setting.rs")),
     ("yizhan_disk", include_str!("../../../engines/disk/src/config.rs")),
     ("yizhan_socket", include_str!("../../../doors/socket/src/config.rs")),
+    ("yizhan_mqtt", include_str!("../../../doors/mqtt/src/config.rs")),
     ("yizhan_admin", include_str!("../../../doors/admin/src/door.rs")),
     ("yizhan_identity", include_str!("../../../services/identity/src/config.rs")),
     ("yizhan_identity", include_str!("../../../services/identity/src/rules.rs")),
@@ -197,6 +198,7 @@ fn parse(source: &str) -> Vec<(String, Declared)> {
 fn is_built(attributes: &str) -> bool {
     match between(attributes, "feature = \"", "\"") {
         Some("socket") => cfg!(feature = "socket"),
+        Some("mqtt") => cfg!(feature = "mqtt"),
         Some("admin") => cfg!(feature = "admin"),
         _ => true,
     }

@@ -22,6 +22,9 @@ pub(crate) struct Config {
     /// the port of `[http]`.
     #[cfg(feature = "socket")]
     pub(crate) socket: yizhan_socket::Config,
+    /// MQTT 3.1.1 and 5.0: TCP and TLS here; over WebSocket at `/mqtt` on the port of `[http]`.
+    #[cfg(feature = "mqtt")]
+    pub(crate) mqtt: yizhan_mqtt::Config,
     /// The admin API, the console, and metrics, on the port of `[http]`.
     #[cfg(feature = "admin")]
     pub(crate) admin: yizhan_admin::Config,
@@ -319,6 +322,8 @@ impl Config {
         compare("http", self.http != new.http);
         #[cfg(feature = "socket")]
         compare("socket", self.socket != new.socket);
+        #[cfg(feature = "mqtt")]
+        compare("mqtt", self.mqtt != new.mqtt);
         #[cfg(feature = "admin")]
         compare("admin", self.admin != new.admin);
         compare("store", self.store != new.store);
@@ -367,6 +372,10 @@ impl Config {
             ("http.listen", &self.http.listen),
             #[cfg(feature = "socket")]
             ("socket.tcp.listen", &self.socket.tcp.listen),
+            #[cfg(feature = "mqtt")]
+            ("mqtt.tcp.listen", &self.mqtt.tcp.listen),
+            #[cfg(feature = "mqtt")]
+            ("mqtt.secure.listen", &self.mqtt.secure.listen),
         ];
         let open = doors.into_iter().filter(|(_, listen)| listen.iter().any(|at| !at.ip().is_loopback()));
         open.map(|(key, _)| format!("{key}: --dev lets everybody in, so it listens on loopback only"))
@@ -406,6 +415,21 @@ impl Config {
         if let Err(error) = self.socket.check() {
             problems.push(error.to_string());
         }
+        #[cfg(feature = "mqtt")]
+        self.check_mqtt(&mut problems);
         problems
+    }
+
+    #[cfg(feature = "mqtt")]
+    fn check_mqtt(&self, problems: &mut Vec<String>) {
+        if let Err(error) = self.mqtt.check() {
+            problems.push(error.to_string());
+        }
+        if self.mqtt.misses_certificates(self.http.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())) {
+            let listeners = "mqtt.tcp.tls, mqtt.secure.tls or http.tls";
+            problems.push(format!(
+                "mqtt.certificate_user: no client is asked for one: set client_ca in {listeners}"
+            ));
+        }
     }
 }

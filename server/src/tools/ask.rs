@@ -72,6 +72,15 @@ enum Question {
     Config,
     /// Who one is.
     Me,
+    /// Follow one client of MQTT for a while: each packet, without bodies. On the server's own machine.
+    #[cfg(feature = "mqtt")]
+    Trace {
+        /// The client id.
+        client: String,
+        /// For how long.
+        #[arg(long = "for", value_name = "TIME", default_value = "60s")]
+        time: String,
+    },
     /// End a session and its connection.
     Kick {
         /// The session's id.
@@ -173,6 +182,10 @@ pub(crate) async fn run(args: Ask) -> anyhow::Result<()> {
         Question::Overview => print(&client, "/api/v1/overview", args.json).await,
         Question::Config => print(&client, "/api/v1/config", true).await,
         Question::Me => print(&client, "/api/v1/me", args.json).await,
+        #[cfg(feature = "mqtt")]
+        Question::Trace { client, time } => {
+            super::trace::run(&args.reach.data, client, time, args.json).await
+        }
         Question::Kick { session } => {
             client
                 .json(Method::DELETE, &format!("/api/v1/sessions/{}", percent_encode(session)), None)
