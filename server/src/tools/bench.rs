@@ -119,10 +119,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// The server cannot be reached, or the load could not be finished. A loss is an error, too.
 pub(crate) fn run(args: &Bench) -> anyhow::Result<()> {
     let descriptors = crate::limits::raise_descriptors();
-    let report = match &args.load {
-        Load::Mqtt(load) => mqtt::measure(args, load, descriptors)?,
-        load => measure(load, &common(args)?).map_err(anyhow::Error::msg)?,
-    };
+    let report = measure(args, descriptors)?;
     if args.json {
         println!("{}", report.json());
     } else {
@@ -158,30 +155,18 @@ fn common(args: &Bench) -> anyhow::Result<Common> {
     })
 }
 
-fn measure(load: &Load, common: &Common) -> Result<Report, String> {
-    let spread = |mode, groups, listeners, messages: &Messages| {
-        if messages.rate.is_some_and(|rate| rate <= 0.0) {
-            return Err("--rate is more than 0".to_owned());
+fn measure(args: &Bench, descriptors: u64) -> anyhow::Result<Report> {
+    let report = match &args.load {
+        Load::Mqtt(load) => return mqtt::measure(args, load, descriptors),
+        Load::Fanout { subscribers, messages } => {
+            let spread = spread_of("fanout", 1, *subscribers, messages)?;
+            spread::measure(&common(args)?, &spread)
         }
-        spread::measure(
-            common,
-            &spread::Spread {
-                mode,
-                groups,
-                listeners,
-                body_bytes: messages.size,
-                window: messages.window,
-                rate: messages.rate,
-                topic: messages.topic.clone(),
-            },
-        )
-    };
-    match load {
-        Load::Mqtt(_) => Err("MQTT has a way of its own".to_owned()),
-        Load::Fanout { subscribers, messages } => spread("fanout", 1, *subscribers, messages),
-        Load::Pairs { pairs, messages } => spread("pairs", *pairs, 1, messages),
+        Load::Pairs { pairs, messages } => {
+            spread::measure(&common(args)?, &spread_of("pairs", *pairs, 1, messages)?)
+        }
         Load::Publish { publishers, window, size, topics, topic, durable } => durable::measure(
-            common,
+            &common(args)?,
             &durable::Durable {
                 publishers: (*publishers).max(1),
                 window: (*window).max(1),
@@ -192,7 +177,28 @@ fn measure(load: &Load, common: &Common) -> Result<Report, String> {
             },
         ),
         Load::Idle { connections, topic } => {
-            idle::measure(common, &idle::Idle { connections: *connections, topic: topic.clone() })
+            idle::measure(&common(args)?, &idle::Idle { connections: *connections, topic: topic.clone() })
         }
+    };
+    report.map_err(anyhow::Error::msg)
+}
+
+fn spread_of(
+    mode: &'static str,
+    groups: usize,
+    listeners: usize,
+    messages: &Messages,
+) -> anyhow::Result<spread::Spread> {
+    if messages.rate.is_some_and(|rate| rate <= 0.0) {
+        bail!("--rate is more than 0");
     }
+    Ok(spread::Spread {
+        mode,
+        groups,
+        listeners,
+        body_bytes: messages.size,
+        window: messages.window,
+        rate: messages.rate,
+        topic: messages.topic.clone(),
+    })
 }

@@ -24,8 +24,11 @@ enum Fault {
     Refuses,
 }
 
+type Client = Arc<Mutex<TcpStream>>;
+
+/// Who follows which topic.
 #[derive(Default)]
-struct Subscribers(Mutex<HashMap<Vec<u8>, Vec<Arc<Mutex<TcpStream>>>>>);
+struct Subscribers(Mutex<HashMap<Vec<u8>, Vec<Client>>>);
 
 fn broker(fault: Fault) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -64,7 +67,7 @@ fn serve(mut stream: TcpStream, subscribers: &Subscribers, fault: Fault) -> std:
 fn answer(
     packet: &[u8],
     head: usize,
-    own: &Arc<Mutex<TcpStream>>,
+    own: &Client,
     subscribers: &Subscribers,
     fault: Fault,
 ) -> std::io::Result<()> {
