@@ -57,6 +57,11 @@ fn identity_hash() {
 }
 
 #[test]
+fn identity_scram() {
+    smoke("identity_scram", yizhan_identity::fuzz::fuzz_scram);
+}
+
+#[test]
 fn identity_rules() {
     smoke("identity_rules", yizhan_identity::fuzz::fuzz_rules);
 }
