@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 use http::Method;
 use serde::Serialize;
 use serde_json::json;
-use yizhan_identity::rules::RoleRule;
+use yizhan_identity::rules::{Doing, Effect, RoleRule};
 
 use crate::client::{Client, Reach};
 
@@ -66,7 +66,8 @@ pub(crate) async fn run(import: Import) -> anyhow::Result<()> {
         left_out += accounts(&args, file).await?;
     }
     if left_out > 0 {
-        bail!("{left_out} lines were left out: they are named above");
+        let lines = if left_out == 1 { "one line was".to_owned() } else { format!("{left_out} lines were") };
+        bail!("{lines} left out: see above");
     }
     Ok(())
 }
@@ -110,15 +111,32 @@ fn fragment(from: &Path, rules: &[RoleRule]) -> anyhow::Result<String> {
     }
     #[derive(Serialize)]
     struct Section<'a> {
-        rules: &'a [RoleRule],
+        rules: Vec<Shown<'a>>,
     }
-    let rules = toml::to_string(&Whole { identity: Section { rules } }).context("these rules are no TOML")?;
+    /// Without what is empty.
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        effect: Effect,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        roles: &'a [String],
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        users: &'a [String],
+        actions: &'a [Doing],
+        topics: &'a [String],
+    }
+    fn shown(rule: &RoleRule) -> Shown<'_> {
+        let RoleRule { effect, roles, users, actions, topics } = rule;
+        Shown { effect: *effect, roles, users, actions, topics }
+    }
+    let whole = Whole { identity: Section { rules: rules.iter().map(shown).collect() } };
+    let rules = toml::to_string(&whole).context("these rules are no TOML")?;
     Ok(format!(
         "# Rules for the config, made from {} by `yizhan import mosquitto`.\n\
          # Add them at its end, and to its section [identity]:\n\
          #   wide_filters = \"check\"   # clients may subscribe to more than they may read, as in mosquitto\n\
-         #   anonymous = \"rules\"      # only where clients without a user are to come in\n\n{rules}",
-        from.display()
+         #   anonymous = \"rules\"      # only where clients without a user are to come in\n\n{}\n",
+        from.display(),
+        rules.trim_end()
     ))
 }
 
@@ -176,4 +194,24 @@ async fn make(client: &Client, roles: &[String], entry: &passwords::Entry) -> (u
         },
     };
     (entry.line, making)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+
+    #[test]
+    fn the_rules_are_a_config() {
+        let file =
+            b"topic read news\nuser ann\ntopic home/ann/#\ntopic deny home/ann/diary\npattern write d/%c/up";
+        let rules = acl::translate(file, &["user".to_owned()]).rules;
+        let text = fragment(Path::new("acl"), &rules).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("y.toml");
+        std::fs::write(&path, format!("[identity]\nanonymous = 'rules'\n\n{text}")).unwrap();
+        let config = Layers { file: Some(path), ..Layers::default() }.load().unwrap();
+        assert_eq!(config.identity.rules, rules);
+        assert!(!text.contains("[]"), "{text}");
+    }
 }

@@ -64,11 +64,11 @@ pub struct RoleRule {
     /// `allow` or `deny`.
     pub effect: Effect,
     /// Whom it is about. Left out: everybody, anonymous clients included, but not owners.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub roles: Vec<String>,
     /// Whom it is about, by name. Left out: everybody who has one of the roles. With both, a user must be named
     /// and have one of the roles.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub users: Vec<String>,
     /// `publish`, `subscribe`, `presence`. Left out: all three.
     #[serde(default = "all_actions")]
