@@ -11,9 +11,9 @@ mod clock;
 mod delivering;
 mod naming;
 mod opening;
-mod props;
+pub(crate) mod props;
 mod publishing;
-mod reasons;
+pub(crate) mod reasons;
 mod subscribing;
 #[cfg(test)]
 mod tests;
@@ -80,7 +80,11 @@ enum Asked {
     Hello,
     Prove,
     /// `is_copied`: the publish can be made again.
-    Publish { qos: Qos, id: Option<PacketId>, is_copied: bool },
+    Publish {
+        qos: Qos,
+        id: Option<PacketId>,
+        is_copied: bool,
+    },
     /// The next filter of the oldest list that has one open.
     Subscribe,
     Unsubscribe,
@@ -95,7 +99,11 @@ enum Asked {
     /// So many packets of QoS 2, and those between them, wait for it.
     SaveThenSend(u32),
     /// Said by the connection itself: how a PUBLISH went.
-    Acked { qos: Qos, id: PacketId, reason: Reason },
+    Acked {
+        qos: Qos,
+        id: PacketId,
+        reason: Reason,
+    },
 }
 
 /// One client's side of a talk in MQTT.
@@ -492,9 +500,7 @@ fn of_packet<'a>(packet: &Packet<'a>, direction: Direction, bytes: usize) -> Eve
             let (topic, qos) = p.filters.first().map(|(f, options)| (*f, options.qos as u8)).unzip();
             Event { id: Some(p.id.get()), topic, qos, ..event }
         }
-        Packet::Unsubscribe(p) => {
-            Event { id: Some(p.id.get()), topic: p.filters.first().copied(), ..event }
-        }
+        Packet::Unsubscribe(p) => Event { id: Some(p.id.get()), topic: p.filters.first().copied(), ..event },
         Packet::Suback(p) | Packet::Unsuback(p) => {
             Event { id: Some(p.id.get()), reason: p.reasons.first().copied(), ..event }
         }

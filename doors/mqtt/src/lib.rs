@@ -1,9 +1,10 @@
 //! The door of MQTT 3.1.1 and 5.0.
 //!
 //! Read in this order: [`config`], [`wire`] (bytes), [`names`] (what a topic or filter means), [`rewrite`],
-//! [`automatic`], [`terms`] (what every connection goes by), [`trace`], [`meters`].
+//! [`automatic`], [`terms`] (what every connection goes by), [`trace`], [`meters`]; [`bridge`] is apart from these.
 
 pub mod automatic;
+pub mod bridge;
 pub mod certificate;
 pub mod config;
 pub mod connection;

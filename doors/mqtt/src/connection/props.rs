@@ -29,10 +29,10 @@ const JSON: &str = "application/json";
 
 /// The payload is not UTF-8, as it was said to be (MQTT-3.3.2-4 and §3.3.2.3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotUtf8;
+pub(crate) struct NotUtf8;
 
 /// What PUBLISH and a will say about their message in the same way.
-pub(super) struct About<'p, 'a> {
+pub(crate) struct About<'p, 'a> {
     is_utf8: Option<bool>,
     content_type: Option<&'a str>,
     response_topic: Option<&'a str>,
@@ -69,7 +69,7 @@ impl About<'_, '_> {
     ///
     /// # Errors
     /// The payload is not what it is said to be.
-    pub(super) fn read(&self, payload: &[u8]) -> Result<(Content, Headers), NotUtf8> {
+    pub(crate) fn read(&self, payload: &[u8]) -> Result<(Content, Headers), NotUtf8> {
         let text = match self.is_utf8 {
             Some(true) => Some(std::str::from_utf8(payload).map_err(|_| NotUtf8)?),
             _ => None,
@@ -112,7 +112,7 @@ fn is_json(text: &str) -> bool {
 }
 
 /// The PUBLISH of a record, without what differs from receiver to receiver, given to `write`.
-pub(super) fn with_publish<T>(record: &Record, write: impl FnOnce(&Publish<'_>) -> T) -> T {
+pub(crate) fn with_publish<T>(record: &Record, write: impl FnOnce(&Publish<'_>) -> T) -> T {
     let message = &record.message;
     let decoded = message.headers.iter().find(|(name, _)| **name == *CORRELATION_BASE64);
     let decoded = decoded.and_then(|(_, value)| BASE64.decode(value.as_bytes()).ok());
@@ -130,7 +130,7 @@ pub(super) fn with_publish<T>(record: &Record, write: impl FnOnce(&Publish<'_>) 
 }
 
 /// Seconds that a message is still good, rounded up: what has just come is good for as long as was said.
-pub(super) fn seconds_left(left: std::time::Duration) -> u32 {
+pub(crate) fn seconds_left(left: std::time::Duration) -> u32 {
     u32::try_from(left.as_micros().div_ceil(1_000_000)).unwrap_or(u32::MAX)
 }
 

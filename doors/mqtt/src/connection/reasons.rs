@@ -6,7 +6,7 @@ use yizhan_talk::{Again, Close};
 use crate::wire::{Kind, Reason, Version};
 
 /// The reason code of a refusal, in a packet of this kind (MQTT 5 §2.4).
-pub(super) fn reason_of(refused: &Refused, kind: Kind) -> Reason {
+pub(crate) fn reason_of(refused: &Refused, kind: Kind) -> Reason {
     let reason = match refused {
         Refused::NotAdmitted | Refused::TokenExpired | Refused::BadToken(_) => Reason::BadUserNameOrPassword,
         Refused::TooManyAttempts(_) => Reason::ConnectionRateExceeded,
