@@ -327,7 +327,10 @@ fn acknowledges(kind: wire::Kind, id: u16, reason: Reason) -> impl FnOnce(&[u8])
     move |packet| {
         let decoded = wire::decode(packet, Some(V5), &wire::Limits::default()).unwrap();
         match decoded {
-            Some((Packet::Puback(ack) | Packet::Pubrec(ack) | Packet::Pubrel(ack) | Packet::Pubcomp(ack), _)) => {
+            Some((
+                Packet::Puback(ack) | Packet::Pubrec(ack) | Packet::Pubrel(ack) | Packet::Pubcomp(ack),
+                _,
+            )) => {
                 assert_eq!((ack.id, ack.reason), (pid(id), reason));
                 assert_eq!(packet[0] >> 4, kind as u8);
             }

@@ -153,8 +153,7 @@ fn a_token_may_stand_in_the_password() {
 #[test]
 fn a_certificate_says_who_the_client_is() {
     let terms = terms(Config::default());
-    let story: Story =
-        Script::new(|now| Client::new(now, terms, Carrier::Stream, Some("pump".into())));
+    let story: Story = Script::new(|now| Client::new(now, terms, Carrier::Stream, Some("pump".into())));
     asked_hello(story.client(connecting(connect(V4))), |hello| match hello.credentials {
         Credentials::Certificate { user } => assert_eq!(&*user, "pump"),
         other => panic!("{other:?}"),
@@ -261,13 +260,8 @@ fn a_will_becomes_the_sessions_last_message() {
 
 #[test]
 fn a_will_above_what_is_allowed_is_refused() {
-    let will = |retain| Will {
-        qos: QOS2,
-        retain,
-        properties: WillProperties::default(),
-        topic: "w",
-        payload: b"",
-    };
+    let will =
+        |retain| Will { qos: QOS2, retain, properties: WillProperties::default(), topic: "w", payload: b"" };
     let config = || Config { qos_max: 1, ..Config::default() };
     let connect = |retain| connecting(Connect { will: Some(will(retain)), ..connect(V5) });
     silent(config()).client(connect(false)).hears(refuses(V5, Reason::QosNotSupported)).closed(1002);
@@ -348,9 +342,11 @@ fn an_unknown_method_is_refused() {
 #[test]
 fn during_an_authentication_nothing_else_is_taken() {
     let challenged = || {
-        proving()
-            .backend(Answer::Challenge((&b"two"[..]).into()))
-            .server(auth(Reason::ContinueAuthentication, "SCRAM-SHA-256", b"two"))
+        proving().backend(Answer::Challenge((&b"two"[..]).into())).server(auth(
+            Reason::ContinueAuthentication,
+            "SCRAM-SHA-256",
+            b"two",
+        ))
     };
     challenged().client(PINGREQ).closed(1002);
     let other = auth(Reason::ContinueAuthentication, "PLAIN", b"x");
