@@ -23,19 +23,22 @@ checks = []
 
 
 class Check:
-    def __init__(self, run, ids, subject):
-        self.run, self.ids, self.subject = run, ids, subject
+    def __init__(self, run, ids, subject, last):
+        self.run, self.ids, self.subject, self.last = run, ids, subject, last
         self.name = run.__name__
         self.sentence = self.name.replace("_", " ")
         # 3.1.1 where a statement of it is held, 5.0 likewise.
         self.versions = [version for version, prefix in ((4, "MQTT-"), (5, "MQTT5-")) if any(i.startswith(prefix) for i in ids)]
 
 
-def holds(*ids):
-    """Says which statements a check holds a server to, and with that the versions that it is run with."""
+def holds(*ids, last=False):
+    """Says which statements a check holds a server to, and with that the versions that it is run with.
+
+    `last`: it fails to log in, for which servers may bar an address for a while; so it is run alone, after the others.
+    """
 
     def register(run):
-        check = Check(run, ids, inspect.getmodule(run).__name__.rpartition(".")[2])
+        check = Check(run, ids, inspect.getmodule(run).__name__.rpartition(".")[2], last)
         assert all(check.name != other.name for other in checks), f"two checks are called {check.name}"
         checks.append(check)
         return run
@@ -180,13 +183,14 @@ async def run_one(place, check, version, ready):
 
 async def run(place, chosen, versions, tell):
     """Runs checks, those of `chosen` in `versions`, and tells of each as it ends."""
-    ready = asyncio.Semaphore(AT_ONCE)
-    tasks = [asyncio.ensure_future(run_one(place, check, version, ready))
-             for check in chosen for version in check.versions if version in versions]
     results = []
-    for task in asyncio.as_completed(tasks):
-        result = await task
-        tell(result)
-        results.append(result)
+    for last, at_once in ((False, AT_ONCE), (True, 1)):
+        ready = asyncio.Semaphore(at_once)
+        tasks = [asyncio.ensure_future(run_one(place, check, version, ready))
+                 for check in chosen for version in check.versions if version in versions and check.last == last]
+        for task in asyncio.as_completed(tasks):
+            result = await task
+            tell(result)
+            results.append(result)
     order = {check.name: i for i, check in enumerate(chosen)}
     return sorted(results, key=lambda result: (order[result.check.name], result.version))

@@ -124,7 +124,7 @@ async def scram_lets_a_client_in(t):
     expect(await client.text() == "x", "something else came")
 
 
-@holds("MQTT5-4.12.0-4")
+@holds("MQTT5-4.12.0-4", last=True)
 async def scram_with_a_wrong_password_is_refused(t):
     scram, client, challenge = await begin(t, "wrong")
     client.send(wire.auth(0x18, props(scram.final(challenge.get("auth_data")))))
@@ -132,7 +132,7 @@ async def scram_with_a_wrong_password_is_refused(t):
     expect(client.connack is None or client.connack.reason >= 0x80, f"answered with {client.connack}")
 
 
-@holds("MQTT5-4.12.0-4", "MQTT5-4.12.0-5")
+@holds("MQTT5-4.12.0-4", "MQTT5-4.12.0-5", last=True)
 async def scram_that_is_garbled_is_refused(t):
     for data in (wire.auth(0x18, props(b"")), wire.auth(0x18, props(b"c=biws,r=x,p=AAAA")), wire.auth(0x18, props(b"\xff" * 40)),
                  wire.auth(0x18, [("auth_method", "PLAIN"), ("auth_data", b"x")]), wire.auth(0x19, props(b"x")), wire.auth(0x00, props(b"x")),
@@ -160,14 +160,14 @@ async def a_client_may_prove_itself_again(t):
     await client.alive()
 
 
-@holds("MQTT5-4.12.1-1", "MQTT5-4.12.1-2")
+@holds("MQTT5-4.12.1-1", "MQTT5-4.12.1-2", last=True)
 async def a_client_that_fails_to_prove_itself_again_is_disconnected(t):
     client = await scrammed(t)
     scram = Scram(t.place.user, "wrong")
     client.send(wire.auth(0x19, props(scram.first())))
     challenge = await client.take(AUTH)
     client.send(wire.auth(0x18, props(scram.final(challenge.get("auth_data")))))
-    await client.closed(0x87, 0x86)
+    await client.closed(0x87, 0x86, 0x80)
     client = await scrammed(t)
     client.send(wire.auth(0x19, props(b"x", "PLAIN")))
-    await client.closed(0x82, 0x8C, 0x87)
+    await client.closed(0x82, 0x8C, 0x87, 0x80)

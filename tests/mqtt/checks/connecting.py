@@ -132,7 +132,7 @@ async def a_password_needs_a_user_name(t):
     await refused_connect(t, wire.connect(t.version, t.id(), password=b"x"))
 
 
-@holds("MQTT-3.1.3-1", "MQTT5-3.1.3-1")
+@holds("MQTT-3.1.3-1", "MQTT5-3.1.3-1", last=True)
 async def all_fields_of_a_connect_are_taken_for_what_they_are(t):
     topic = t.topic()
     watcher = await t.connect()
@@ -427,22 +427,22 @@ async def without_problem_information_only_codes_come(t):
     await client.alive()
 
 
-@holds("MQTT5-4.12.0-6")
+@holds("MQTT5-4.12.0-6", last=True)
 async def a_user_name_or_password_that_is_wrong_is_refused(t):
     if t.place.user is None:
         raise NotHere("no --user was given")
-    for user, password in ((t.place.user, "wrong"), ("nobody" + t.name, t.place.password), (t.place.user, None)):
+    for user, password in ((t.place.user, "wrong"), ("nobody" + t.name, t.place.password)):
         client = await t.dial()
         answer = await t.greet(client, user=user, password=password)
         expect(answer.reason in (0x86, 0x87), f"answered with {answer}")
         await client.closed()
 
 
-@holds("MQTT-3.2.2-5", "MQTT-3.2.2-4")
+@holds("MQTT-3.2.2-5", "MQTT-3.2.2-4", last=True)
 async def a_user_name_or_password_that_is_wrong_is_refused_with_4_or_5(t):
     if t.place.user is None:
         raise NotHere("no --user was given")
-    for user, password in ((t.place.user, "wrong"), ("nobody" + t.name, t.place.password), (t.place.user, None)):
+    for user, password in ((t.place.user, "wrong"), ("nobody" + t.name, t.place.password)):
         client = await t.dial()
         answer = await t.greet(client, user=user, password=password)
         expect(answer.reason in (4, 5), f"answered with {answer}")
