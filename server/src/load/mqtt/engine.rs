@@ -16,8 +16,8 @@ use super::wire::{Packet, Version, push_ping, take};
 const READ_BYTES: usize = 256 * 1024;
 /// Clients that may be under way to being connected at one time: the shortest backlog of the peers.
 const OPENING_MAX: usize = 100;
-/// Ports that one loopback address gives to clients of one broker.
-const PORTS_PER_ADDRESS: usize = 25_000;
+/// Clients that share a loopback address: where half of its ports are taken, finding a free one takes long.
+const PORTS_PER_ADDRESS: usize = 10_000;
 /// A client that has been silent for so long sends PINGREQ.
 const HEARTBEAT: Duration = Duration::from_secs(40);
 /// How often heartbeats are looked at.
@@ -331,13 +331,15 @@ fn take_all<R: Role>(client: &mut Client<R>, input: &[u8], version: Version) -> 
     Ok(at)
 }
 
-/// A socket that connects. To a loopback broker each `source` comes from an address of its own.
+/// A socket that connects. To a loopback broker each `source` comes from an address of its own, which another
+/// run does not have: its ports are not free again at once.
 fn open_socket(broker: SocketAddr, source: usize) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(broker), Type::STREAM, Some(Protocol::TCP))?;
-    if let (IpAddr::V4(ip), Ok(source @ 1..)) = (broker.ip(), u8::try_from(source))
+    if let (IpAddr::V4(ip), Ok(source)) = (broker.ip(), u8::try_from(source + 1))
         && ip.is_loopback()
     {
-        socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 1, source), 0)).into())?;
+        let [.., third, fourth] = std::process::id().to_be_bytes();
+        socket.bind(&SocketAddr::from((Ipv4Addr::new(127, third | 0x80, fourth, source), 0)).into())?;
     }
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
