@@ -77,6 +77,9 @@ impl Outbox {
         let subscriptions = &mut self.subscriptions;
         self.ready.retain(|r| {
             let Some(Some(subscription)) = subscriptions.get_mut(r.slot as usize) else { return false };
+            if subscription.share.is_some() {
+                return false;
+            }
             let kept = !subscription.feeds.is_empty();
             match &r.what {
                 What::Record(record) => record.position.is_none() && !subscription.is_fleeting(record),
@@ -93,7 +96,11 @@ impl Outbox {
         });
         self.ready_bytes = self.ready.iter().map(|r| r.what.weight()).sum();
         self.ready_records = self.ready.iter().map(|r| r.what.records()).sum();
+        self.stalls = false;
         for subscription in self.subscriptions.iter_mut().flatten() {
+            if let Some(share) = &mut subscription.share {
+                share.fall_asleep();
+            }
             for feed in &mut subscription.feeds {
                 if !matches!(feed.pace, Pace::Locating(_)) {
                     feed.pace = Pace::Behind(feed.sent.offset);
@@ -120,6 +127,16 @@ impl Outbox {
         let replay = std::mem::take(&mut self.replay);
         for (slot, subscription) in self.subscriptions.iter_mut().enumerate() {
             let Some(subscription) = subscription.as_deref_mut() else { continue };
+            if let Some(share) = &mut subscription.share {
+                let (slot, life) = (u32::try_from(slot).unwrap_or(u32::MAX), subscription.life);
+                for record in share.wake_up() {
+                    self.ready_bytes += record.weight();
+                    self.ready_records += 1;
+                    self.ready.push_back(Ready { slot, life, what: What::Record(record) });
+                }
+                told.push((subscription.id, subscription.filter.clone(), Missed::NONE));
+                continue;
+            }
             let have = have.iter().find(|h| h.subscription == subscription.id);
             for feed in &mut subscription.feeds {
                 let known = have.and_then(|h| h.positions.iter().find(|p| p.same_lane(&feed.sent)));

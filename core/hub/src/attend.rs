@@ -237,6 +237,7 @@ impl Inner {
         };
         let Some((session, keepsake)) = going_on else {
             self.say_left_behind(id);
+            self.forget_member(id);
             let session = self.new_session(id, Some(name.name.clone()), coming)?;
             return Ok(Found { session, told: None, keepsake: None });
         };
@@ -316,6 +317,7 @@ impl Inner {
         if let Some(waker) = waker {
             waker.wake();
         }
+        self.look_at_groups(session);
         self.attendance.forget_end(asleep_until, session.id);
         if let Some(due) = due {
             self.attendance.last_words.lock().remove(&(due, session.id));
@@ -362,6 +364,7 @@ impl Inner {
         };
         match said {
             Some(said) => {
+                self.look_at_groups(session);
                 self.meters.links.down();
                 self.attendance.touch(session);
                 self.saver.wake();
@@ -398,7 +401,7 @@ impl Inner {
             let slots = state.outbox.subscriptions.iter().enumerate();
             let subscriptions: Vec<_> = slots
                 .filter_map(|(slot, s)| {
-                    let s = s.as_ref()?;
+                    let s = s.as_ref().filter(|s| s.share.is_none())?;
                     Some((u32::try_from(slot).ok()?, s.filter.clone(), s.exclusive))
                 })
                 .collect();
@@ -414,6 +417,7 @@ impl Inner {
                 self.exclusive.lock().remove(&filter);
             }
         }
+        self.leave_groups(session);
         self.sessions.remove(session);
         if session.secret.is_some() {
             self.attendance.forget_end(asleep_until, session.id);

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::task::AtomicWaker;
+use futures_util::{future::join_all, task::AtomicWaker};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tracing::{Instrument as _, Span, debug_span};
@@ -25,6 +25,7 @@ use crate::{
     access::{Access, Peer},
     attend::Attendance,
     directory::Directory,
+    group::{GroupKey, Groups, deal_out},
     link::{Answer, Call, Delivery, Refused, SubscriptionId},
     live::{Handle, Link},
     message::{Batch, Record, SessionId},
@@ -143,6 +144,7 @@ pub(crate) struct Inner {
     pub(crate) saved: Arc<dyn Table>,
     pub(crate) directory: Directory,
     pub(crate) sessions: Sessions,
+    pub(crate) groups: Groups,
     pub(crate) attendance: Attendance,
     pub(crate) state: Mutex<State>,
     pub(crate) dedups: Dedups,
@@ -229,6 +231,7 @@ impl Hub {
             saved: store.table("sessions")?,
             directory: Directory::new(),
             sessions: Sessions::default(),
+            groups: Groups::new(store.table("groups")?),
             attendance: Attendance::new(started),
             state: Mutex::default(),
             meters: Arc::default(),
@@ -244,9 +247,11 @@ impl Hub {
                 journal.set_tail(Arc::new(SpaceTail { space, hub: Arc::downgrade(&inner) }));
             }
         }
+        inner.load_groups().await?;
+        let dealing = deal_out(Arc::downgrade(&inner));
         let (giving, saving) = (give_out(Arc::downgrade(&inner)), save_sessions(Arc::downgrade(&inner)));
         let work = Box::pin(async move {
-            futures_util::future::join(giving, saving).await;
+            futures_util::future::join3(giving, saving, dealing).await;
         });
         Ok((Self { inner }, work))
     }
@@ -289,6 +294,7 @@ impl Hub {
         self.inner.end_expired(now);
         self.inner.dedups.prune(now);
         self.inner.prune_state(now);
+        self.inner.retry_groups();
     }
 
     /// Forgets saved sessions that nobody came back to in time; worth doing at the start and now and then.
@@ -304,6 +310,7 @@ impl Hub {
     /// # Errors
     /// The store failed; what is saved stays saved.
     pub async fn save(&self) -> Result<(), StoreError> {
+        self.inner.save_groups().await?;
         for session in self.inner.sessions.all() {
             self.inner.save_session(&session).await?;
         }
@@ -510,6 +517,24 @@ async fn give_out(hub: Weak<Inner>) {
                 session.lock().outbox.tail_lost(space, through);
                 session.wake();
             }
+            for group in hub.groups.all() {
+                group.tail_lost(space, through);
+            }
+        }
+    }
+}
+
+/// What is saved in one row.
+enum Row {
+    Group(GroupKey),
+    Session(Arc<crate::session::Session>),
+}
+
+impl Inner {
+    async fn save_row(&self, row: &Row) -> Result<(), StoreError> {
+        match row {
+            Row::Group(key) => self.save_group(key).await,
+            Row::Session(session) => self.save_session(session).await,
         }
     }
 }
@@ -522,7 +547,7 @@ async fn save_sessions(hub: Weak<Inner>) {
             let Some(hub) = hub.upgrade() else { return Poll::Ready(None) };
             hub.saver.register(cx.waker());
             let (dirty, waiting) = hub.attendance.take_dirty();
-            if dirty.is_empty() && waiting.is_empty() && !hub.has_said() {
+            if dirty.is_empty() && waiting.is_empty() && !hub.has_said() && !hub.has_groups_to_save() {
                 return Poll::Pending;
             }
             Poll::Ready(Some((hub, dirty, waiting)))
@@ -535,13 +560,14 @@ async fn save_sessions(hub: Weak<Inner>) {
             tracing::warn!(%error, "a saved session could not be changed");
         }
         let mut saved = Ok(());
-        for some in dirty.chunks(SAVES_MAX) {
-            let saving = some.iter().map(|session| hub.save_session(session));
-            for (session, result) in some.iter().zip(futures_util::future::join_all(saving).await) {
-                if let Err(error) = result {
-                    tracing::warn!(session = %session.id, %error, "a session could not be saved");
-                    saved = Err(error);
-                }
+        // Groups first: what a session's row says of a group's records is then true of the group's row too.
+        let groups = hub.take_groups(&dirty).into_iter().map(Row::Group);
+        let rows: Vec<Row> = groups.chain(dirty.into_iter().map(Row::Session)).collect();
+        for some in rows.chunks(SAVES_MAX) {
+            let results = join_all(some.iter().map(|row| hub.save_row(row))).await;
+            for error in results.into_iter().filter_map(Result::err) {
+                tracing::warn!(%error, "a session or group could not be saved");
+                saved = Err(error);
             }
         }
         for waiting in waiting {

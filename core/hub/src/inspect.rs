@@ -7,7 +7,7 @@ use yizhan_talk::{Close, Timestamp};
 use crate::{
     access::Principal,
     hub::Hub,
-    link::{Refused, SubscriptionId},
+    link::{Deal, Refused, SubscriptionId},
     message::SessionId,
     space::Space,
     store::{JournalFigures, TopicSummary},
@@ -70,6 +70,31 @@ pub struct SubscriptionView {
     /// Records delivered so far.
     pub delivered: u64,
     /// Whether it reads from the journal at the moment, because it fell behind or came back.
+    pub behind: bool,
+    /// The group that it shares its filter's records with.
+    pub group: Option<Arc<str>>,
+}
+
+/// One group of subscriptions that share a filter's records, as operators see it.
+#[derive(Debug, Clone)]
+pub struct GroupView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What its members listen to.
+    pub filter: Filter,
+    /// Who gets the next record.
+    pub deal: Deal,
+    /// Members, sleeping ones included.
+    pub members: usize,
+    /// Members that somebody is there for.
+    pub live: usize,
+    /// Records that wait for a member with room, as far as they are in memory.
+    pub waiting: usize,
+    /// Records that were dealt and are not acked.
+    pub unacked: usize,
+    /// Records that nobody got, by their spaces' lag policies.
+    pub missed: u64,
+    /// Whether it reads from a journal at the moment.
     pub behind: bool,
 }
 
@@ -169,10 +194,22 @@ impl Hub {
         let mut found = Vec::new();
         self.inner.directory.each(topic, |session, slot| {
             if found.len() < most {
-                found.extend(session.subscription_view(slot));
+                found.push((session.clone(), slot));
             }
         });
-        found
+        let found = found.into_iter().flat_map(|(session, slot)| {
+            let members = self.inner.members_of(session.id);
+            members.unwrap_or_else(|| vec![(session, slot)])
+        });
+        found.filter_map(|(session, slot)| session.subscription_view(slot)).take(most).collect()
+    }
+
+    /// The groups that share filters, in the order of names.
+    #[must_use]
+    pub fn groups(&self) -> Vec<GroupView> {
+        let mut views: Vec<_> = self.inner.groups.all().iter().map(|group| group.view()).collect();
+        views.sort_unstable_by(|a, b| (&a.name, &a.filter).cmp(&(&b.name, &b.filter)));
+        views
     }
 
     /// Subscriptions of one session.

@@ -10,6 +10,7 @@ pub mod access;
 mod asleep;
 pub mod attend;
 mod directory;
+mod group;
 mod guard;
 pub mod hub;
 pub mod inspect;

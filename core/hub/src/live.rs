@@ -346,14 +346,17 @@ impl Backend for Link {
                 return Poll::Ready(());
             }
             state.outbox.take(now.wall, into, max);
+            let told = std::mem::take(&mut state.outbox.told);
             if !into.is_empty() {
                 drop(state);
+                crate::group::relay(&seat.session, told);
                 self.hub.delivered(now, into);
                 return Poll::Ready(());
             }
             state.outbox.set_waker(cx.waker());
             let behind = state.outbox.behind;
             drop(state);
+            crate::group::relay(&seat.session, told);
             if self.reading.is_none() && behind {
                 self.start_reading();
             }

@@ -10,6 +10,7 @@ use yizhan_talk::{Close, Timestamp};
 
 use crate::{
     asleep::Replay,
+    group::Told,
     guard::guard,
     link::{Acked, Delivery, SubscriptionId},
     message::{Batch, Position, Record},
@@ -55,6 +56,12 @@ pub(crate) struct Outbox {
     pub(crate) leave: Option<Close>,
     /// The live link's task, when it waits.
     pub(crate) waker: Option<Waker>,
+    /// What groups are to hear, once the lock is free.
+    pub(crate) told: Vec<Told>,
+    /// Some group waits until this is empty.
+    pub(crate) stalls: bool,
+    /// It is a group's own: nothing expires on the way, and nobody is sent away for being slow.
+    pub(crate) patient: bool,
     pub(crate) delivered: u64,
     pub(crate) missed: u64,
 }
@@ -248,7 +255,7 @@ impl Outbox {
             return Pushing::Settled;
         }
         match verdict {
-            Verdict::Overflow(Lag::Close) => {
+            Verdict::Overflow(Lag::Close) if !self.patient => {
                 self.leave.get_or_insert(Close::TOO_SLOW);
                 return Pushing::Settled;
             }
@@ -338,10 +345,14 @@ impl Outbox {
                     if !alive {
                         continue;
                     }
+                    if subscription.share.is_some() {
+                        self.take_dealt(slot, now, into);
+                        continue;
+                    }
                     if let Some(window) = &mut subscription.window {
                         window.queued = window.queued.saturating_sub(1);
                     }
-                    if record.is_expired(now) {
+                    if record.is_expired(now) && !self.patient {
                         self.refill(slot);
                         continue;
                     }
@@ -378,6 +389,7 @@ impl Outbox {
             }
         }
         if self.ready.is_empty() {
+            self.tell_room();
             (self.ready_bytes, self.ready_records) = (0, 0);
             if !self.latest.is_empty() {
                 self.latest = FxHashMap::default();

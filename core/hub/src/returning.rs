@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_channel::oneshot;
+use rustc_hash::FxHashSet;
 use yizhan_talk::Called;
 
 use crate::{
@@ -24,7 +25,8 @@ const PURGE_PAGE: usize = 256;
 impl Inner {
     /// Answers when the session is safe as it is now.
     pub(crate) fn save_now(&self, session: &Arc<Session>) -> Called<Answer> {
-        if !session.is_kept() {
+        let shares = self.change_groups_of(session);
+        if !session.is_kept() && !shares {
             return Called::Done(Answer::Done);
         }
         let (sender, receiver) = oneshot::channel();
@@ -83,6 +85,7 @@ impl Inner {
     /// of the others are said if their clients do not come back.
     pub(crate) async fn purge_saved(self: &Arc<Self>) -> Result<(), StoreError> {
         let mut after: Option<Bytes> = None;
+        let mut there = FxHashSet::default();
         loop {
             let rows = self.saved.scan(b"", after.as_deref(), PURGE_PAGE).await?;
             let now = self.clock.now();
@@ -94,6 +97,7 @@ impl Inner {
                 if self.sessions.find(saved.id).is_some() {
                     continue;
                 }
+                there.insert(saved.id);
                 let over = saved.is_over(now.wall, self.opened);
                 let last = saved.last_message.map(|word| {
                     let wait = word.delay.unwrap_or(saved.keep).min(saved.keep).max(RETURN_GRACE);
@@ -103,15 +107,18 @@ impl Inner {
                     self.attendance.left_behind.lock().entry(saved.id).or_insert(last);
                 }
                 if over {
+                    there.remove(&saved.id);
                     self.say_left_behind(saved.id);
                     self.saved.put(key, None, Expect::Any).await?;
                 }
             }
             match rows.last() {
                 Some((key, _)) if rows.len() == PURGE_PAGE => after = Some(key.clone()),
-                _ => return Ok(()),
+                _ => break,
             }
         }
+        self.forget_absent(|id| !there.contains(&id));
+        Ok(())
     }
 
     /// Makes a saved session live again, and gives the bytes of its keepsake. Somebody else may have been
@@ -141,6 +148,10 @@ impl Inner {
     }
 
     pub(crate) fn restore_subscription(&self, session: &Arc<Session>, entry: SavedSubscription) {
+        if let Some(group) = &entry.group {
+            self.rejoin(session, &entry, group);
+            return;
+        }
         let mut subscription = Box::new(Subscription::new(entry.id, entry.filter.clone(), entry.window));
         subscription.no_local = entry.no_local;
         subscription.qos = entry.qos;

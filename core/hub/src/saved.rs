@@ -7,13 +7,14 @@ use sha2::{Digest, Sha256};
 use yizhan_talk::Timestamp;
 
 use crate::{
-    link::SubscriptionId,
+    group::{Share, deal_of, number_of},
+    link::{Group, SubscriptionId},
     message::{Content, Message, MessageId, Position, Qos, Sender, SessionId, SpaceId},
     session::{LastWord, Session, State},
     topic::{Filter, Topic},
 };
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// A session as it is kept.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub(crate) struct SavedSubscription {
     pub(crate) no_local: bool,
     pub(crate) qos: Qos,
     pub(crate) exclusive: bool,
+    /// The group that it is a member of.
+    pub(crate) group: Option<Group>,
     pub(crate) positions: Vec<Position>,
 }
 
@@ -53,6 +56,7 @@ impl Saved {
             no_local: s.no_local,
             qos: s.qos,
             exclusive: s.exclusive,
+            group: s.share.as_deref().map(Share::wish),
             positions: s.feeds.iter().map(|f| f.acked).collect(),
         });
         Self {
@@ -92,6 +96,12 @@ impl Saved {
             put_text(&mut out, s.filter.as_str());
             out.put_u32(s.window.unwrap_or(0));
             out.put_u8(u8::from(s.no_local) | u8::from(s.exclusive) << 1 | (s.qos as u8) << 2);
+            out.put_u8(u8::from(s.group.is_some()));
+            if let Some(group) = &s.group {
+                put_text(&mut out, &group.name);
+                out.put_u8(number_of(group.deal));
+                out.put_u32(group.window);
+            }
             out.put_u16(u16::try_from(s.positions.len()).unwrap_or(u16::MAX));
             for p in &s.positions {
                 out.put_u16(p.space.0);
@@ -130,6 +140,7 @@ impl Saved {
             let bits = bytes.try_get_u8().ok()?;
             let (no_local, exclusive) = (bits & 1 != 0, bits & 2 != 0);
             let qos = qos(bits >> 2)?;
+            let group = if bytes.try_get_u8().ok()? != 0 { Some(group(bytes)?) } else { None };
             let mut positions = Vec::new();
             for _ in 0..bytes.try_get_u16().ok()? {
                 positions.push(Position {
@@ -146,6 +157,7 @@ impl Saved {
                 no_local,
                 qos,
                 exclusive,
+                group,
                 positions,
             });
         }
@@ -165,6 +177,11 @@ pub(crate) fn id_of_name(user: &str, name: &str) -> SessionId {
     eight.copy_from_slice(&hash.finalize()[..8]);
     // Zero is the server's own number.
     SessionId(u64::from_le_bytes(eight).max(1))
+}
+
+fn group(bytes: &mut &[u8]) -> Option<Group> {
+    let (name, deal) = (text(bytes)?, deal_of(bytes.try_get_u8().ok()?)?);
+    Some(Group { name, deal, window: bytes.try_get_u32().ok()? })
 }
 
 fn qos(number: u8) -> Option<Qos> {
@@ -248,7 +265,7 @@ pub(crate) fn message(bytes: &mut &[u8]) -> Option<Message> {
     Some(Message { topic, key, id, from, content, headers: headers.into(), body, expires_at, qos })
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     put_bytes(out, text.as_bytes());
 }
 
@@ -264,13 +281,14 @@ fn taken<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-fn text(bytes: &mut &[u8]) -> Option<Arc<str>> {
+pub(crate) fn text(bytes: &mut &[u8]) -> Option<Arc<str>> {
     std::str::from_utf8(taken(bytes)?).ok().map(Into::into)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::Deal;
 
     fn last_message() -> Message {
         Message {
@@ -304,6 +322,7 @@ mod tests {
                 no_local: true,
                 qos: Qos::AtLeastOnce,
                 exclusive: true,
+                group: Some(Group { name: "g".into(), deal: Deal::Sticky, window: 9 }),
                 positions: vec![position],
             }],
             last_message: Some(LastWord { message: last_message(), delay: Some(Duration::from_secs(3)) }),

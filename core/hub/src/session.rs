@@ -226,6 +226,7 @@ impl Session {
             filter: subscription.filter.clone(),
             delivered: subscription.number,
             behind: subscription.is_behind(),
+            group: subscription.share.as_ref().map(|share| share.name.clone()),
         }
     }
 }

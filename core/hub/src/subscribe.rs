@@ -32,6 +32,9 @@ impl Inner {
         if let Some(answer) = self.renew(session, &wish)? {
             return Ok(Called::Done(answer));
         }
+        if let Some(group) = wish.group.clone() {
+            return self.join(session, wish, &group);
+        }
         let Subscribe { id, filter, from, with_state, window, no_local, qos, group: _, exclusive } = wish;
         let verdict = self.access.may_filter(&session.principal(), Action::Subscribe, &filter);
         if verdict == Verdict::Denied {
@@ -84,7 +87,8 @@ impl Inner {
         let Some(Some(subscription)) = state.outbox.subscriptions.get_mut(slot as usize) else {
             return Ok(None);
         };
-        if subscription.filter != wish.filter || subscription.exclusive || verdict == Verdict::Denied {
+        let other = subscription.exclusive || subscription.share.is_some();
+        if subscription.filter != wish.filter || other || verdict == Verdict::Denied {
             return Ok(None);
         }
         subscription.checked = verdict == Verdict::Checked;
@@ -97,7 +101,7 @@ impl Inner {
     }
 
     /// The newest place of each kept space and lane that the filter overlaps, with its space's index.
-    fn heads(&self, filter: &Filter) -> Vec<(u16, Position)> {
+    pub(crate) fn heads(&self, filter: &Filter) -> Vec<(u16, Position)> {
         let spaces: Vec<usize> = match filter.as_topic() {
             Some(topic) => self.finder.find(&topic).into_iter().collect(),
             None => self.finder.overlapping(filter).collect(),
@@ -111,7 +115,7 @@ impl Inner {
     }
 
     /// Makes a feed for each lane, beginning where the client said.
-    fn place_feeds(
+    pub(crate) fn place_feeds(
         &self,
         subscription: &mut Subscription,
         heads: &[(u16, Position)],
@@ -151,7 +155,11 @@ impl Inner {
     }
 
     /// What must be read to know where a subscription begins.
-    fn locate(&self, filter: &Filter, from: &Start) -> Result<Option<(Topic, Range, PageSize)>, Refused> {
+    pub(crate) fn locate(
+        &self,
+        filter: &Filter,
+        from: &Start,
+    ) -> Result<Option<(Topic, Range, PageSize)>, Refused> {
         let one = || filter.as_topic().ok_or(Refused::NotOneTopic);
         let kept = |topic: &Topic| self.finder.find(topic).is_some_and(|i| self.spaces[i].journal.is_some());
         let page = |records_max| PageSize { records_max, bytes_max: usize::MAX };
@@ -223,17 +231,21 @@ impl Inner {
     }
 
     /// Takes a subscription out of the session and the directory, where it is there.
-    fn unlist(&self, session: &Session, id: SubscriptionId) -> bool {
-        let (slot, filter) = {
+    pub(crate) fn unlist(&self, session: &Session, id: SubscriptionId) -> bool {
+        let (slot, mut subscription) = {
             let mut state = session.lock();
             let Some(slot) = state.outbox.slot_of(id) else { return false };
             let Some(subscription) = state.outbox.remove(slot) else { return false };
             if subscription.exclusive {
                 self.exclusive.lock().remove(&subscription.filter);
             }
-            (slot, subscription.filter.clone())
+            (slot, subscription)
         };
-        self.directory.remove(&filter, (session.id, slot));
+        if subscription.share.is_some() {
+            self.leave_group(session.id, &mut subscription);
+        } else {
+            self.directory.remove(&subscription.filter, (session.id, slot));
+        }
         true
     }
 
@@ -264,6 +276,17 @@ impl Inner {
     ) -> Result<Answer, Refused> {
         let mut state = session.lock();
         let slot = state.outbox.slot_of(id).ok_or(Refused::NoSubscription)?;
+        if let Some(Some(subscription)) = state.outbox.subscriptions.get_mut(slot as usize)
+            && let Some(share) = &mut subscription.share
+        {
+            let (group, dealt) = (share.group.upgrade(), share.take_acked(acked));
+            drop(state);
+            if let Some(group) = group {
+                group.finish((session.id, id), dealt);
+            }
+            self.attendance.touch_soon(session);
+            return Ok(Answer::Done);
+        }
         state.outbox.ack(slot, acked);
         let waker = if state.outbox.is_idle() { None } else { state.outbox.take_waker() };
         drop(state);
@@ -298,7 +321,7 @@ impl Inner {
         }))
     }
 
-    async fn page_of(&self, topic: &Topic, range: Range, page: PageSize) -> Result<Page, Refused> {
+    pub(crate) async fn page_of(&self, topic: &Topic, range: Range, page: PageSize) -> Result<Page, Refused> {
         let space = self.finder.find(topic).ok_or_else(|| Refused::NoSpace(topic.clone()))?;
         let journal = self.spaces[space].journal.as_ref();
         let journal = journal.ok_or_else(|| Refused::NotKept(topic.as_str().into()))?;
@@ -345,6 +368,13 @@ impl Inner {
                 listening.push(session.clone());
             }
         });
+        let mut listening: Vec<Arc<Session>> = listening
+            .into_iter()
+            .flat_map(|session| match self.members_of(session.id) {
+                Some(members) => members.into_iter().map(|(member, _)| member).collect(),
+                None => vec![session],
+            })
+            .collect();
         listening.sort_unstable_by_key(|s| s.id);
         listening.dedup_by_key(|s| s.id);
         Ok(Answer::Present(present(&listening)))
@@ -365,7 +395,7 @@ impl Inner {
 impl Session {
     /// A subscription's beginning was found: after the record before `first`, or at the head where there
     /// is none.
-    fn begin_at(&self, slot: u32, life: u32, first: Option<Position>) {
+    pub(crate) fn begin_at(&self, slot: u32, life: u32, first: Option<Position>) {
         let mut state = self.lock();
         let Some(subscription) = state.outbox.living(slot, life) else { return };
         for feed in &mut subscription.feeds {

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use smallvec::SmallVec;
 
 use crate::{
+    group::Share,
     guard::guard,
     link::SubscriptionId,
     message::{Position, Qos, Record},
@@ -37,6 +38,8 @@ pub(crate) struct Subscription {
     pub(crate) missed_kept: Missed,
     /// The number of the newest delivery that fell out of `replay` unacked.
     pub(crate) evicted: u64,
+    /// What it has to do with the group that it is a member of.
+    pub(crate) share: Option<Box<Share>>,
 }
 
 /// A subscription whose client acks: how many deliveries may be under way.
@@ -118,6 +121,7 @@ impl Subscription {
             missed: Missed::NONE,
             missed_kept: Missed::NONE,
             evicted: 0,
+            share: None,
         }
     }
 
