@@ -41,7 +41,11 @@ struct Measured {
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let wish = wish(arguments)?;
     let mut present = Vec::new();
-    println!("MQTT: brokers in turn, server CPU from /proc (user and system), medians of the rounds");
+    println!(
+        "MQTT 3.1.1, 128 bytes: brokers in turn, server CPU from /proc (user and system), medians of the rounds"
+    );
+    println!("  publishers wait for their slowest subscriber, so that nobody need drop anything");
+    println!("  peers as in bench/peers/mqtt");
     for &broker in &wish.brokers {
         match broker.version() {
             Ok(version) => {

@@ -80,6 +80,7 @@ struct Publisher {
 
 struct Subscriber {
     flow: Arc<Flow>,
+    payload_bytes: usize,
     next: u64,
     /// What is not yet added to the shared figures: deliveries, and the number that was awaited then.
     delivered: u64,
@@ -155,8 +156,9 @@ impl Subscriber {
         shared: &Shared,
         local: &Rc<RefCell<Local>>,
     ) -> Result<(), String> {
-        let Some((number, micros)) = stamp_of(payload) else {
-            return Err("a message came that is not of this run".into());
+        let stamp = stamp_of(payload).filter(|_| payload.len() == self.payload_bytes);
+        let Some((number, micros)) = stamp else {
+            return Err(format!("a message came with {} bytes, which nobody sent", payload.len()));
         };
         if number >= self.flow.sent.load(Relaxed) {
             return Err(format!("message {number} came and was not sent"));
@@ -319,7 +321,8 @@ impl Share {
             part,
         };
         for (number, flow) in self.subscribers {
-            let subscriber = Subscriber { flow, next: 0, delivered: 0, from: 0 };
+            let payload_bytes = traffic.payload_bytes;
+            let subscriber = Subscriber { flow, payload_bytes, next: 0, delivered: 0, from: 0 };
             engine.connect(number, member(number, Part::Subscriber(subscriber)))?;
         }
         for (number, flows) in self.publishers {
