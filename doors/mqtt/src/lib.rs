@@ -11,6 +11,8 @@ pub mod connection;
 pub mod door;
 #[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub mod fuzz;
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
+pub mod fuzz_connection;
 pub mod meters;
 pub mod names;
 pub mod rewrite;

@@ -80,3 +80,8 @@ fn net_path() {
 fn mqtt_packet() {
     smoke("mqtt_packet", yizhan_mqtt::fuzz::fuzz_packet);
 }
+
+#[test]
+fn mqtt_connection() {
+    smoke("mqtt_connection", yizhan_mqtt::fuzz_connection::fuzz_connection);
+}

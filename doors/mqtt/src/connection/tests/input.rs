@@ -129,8 +129,8 @@ fn a_trace_tells_packets_of_both_ways_and_no_bodies() {
         .client(publishing(V4, publish(QOS1, 7, "a/b", b"secret")))
         .asked(drop)
         .backend(receipt())
-        .hears(drop)
-        .hears(drop);
+        .hears(|_| {})
+        .hears(|_| {});
     let story = listening(story, V4, QOS0).deliver([batch(1, &[unkept(QOS0, b"x"), unkept(QOS0, b"y")])]);
     drop(story);
     let run = traces.clone().run(|_, _| {});
