@@ -154,19 +154,28 @@ impl Policy {
     /// Whether `who` may do this with one topic.
     #[must_use]
     pub fn may(&self, who: &Principal, action: Action, topic: &Topic) -> bool {
-        first_fit(self.rules_of(who), who, action, topic)
+        let fits = self.fits(who);
+        if self.named.is_empty() {
+            return first_fit(self.rules.iter().filter(fits), who, action, topic);
+        }
+        first_fit(self.rules_about(who).filter(fits), who, action, topic)
     }
 
     /// Whether `who` may do this with everything that a filter matches.
     #[must_use]
     pub fn may_filter(&self, who: &Principal, action: Action, filter: &Filter) -> Verdict {
-        verdict(self.rules_of(who), who, action, filter, self.wide)
+        verdict(self.rules_about(who).filter(self.fits(who)), who, action, filter, self.wide)
     }
 
-    /// The rules that are about somebody, in order.
-    fn rules_of(&self, who: &Principal) -> impl Iterator<Item = &Compiled> {
+    /// Says of a rule whether it is about one of somebody's roles.
+    fn fits(&self, who: &Principal) -> impl Fn(&&Compiled) -> bool + use<> {
         let roles = who.roles.iter().filter_map(|role| self.bits.get(role)).fold(0, |bits, bit| bits | bit);
-        let named = if self.named.is_empty() { None } else { self.named.get(&who.user) };
+        move |rule| rule.roles == EVERYBODY || rule.roles & roles != 0
+    }
+
+    /// The rules that name nobody and those that name this user, in order.
+    fn rules_about(&self, who: &Principal) -> impl Iterator<Item = &Compiled> {
+        let named = self.named.get(&who.user);
         let (mut general, mut named) = (&*self.general, named.map_or(&[][..], |places| places));
         let places = std::iter::from_fn(move || {
             let next = match (general.first(), named.first()) {
@@ -178,8 +187,7 @@ impl Policy {
             *next = rest;
             Some(*place)
         });
-        let rules = places.map(|place| &self.rules[place as usize]);
-        rules.filter(move |rule| rule.roles == EVERYBODY || rule.roles & roles != 0)
+        places.map(|place| &self.rules[place as usize])
     }
 }
 
