@@ -24,6 +24,7 @@ use yizhan_talk::{Called, Clock, Close, Counter, Gauge, Histogram, Now, Timestam
 use crate::{
     access::{Access, Peer},
     attend::Attendance,
+    delayed::{Delayed, publish_delayed},
     directory::Directory,
     group::{GroupKey, Groups, deal_out},
     link::{Answer, Call, Delivery, Refused, SubscriptionId},
@@ -75,6 +76,10 @@ pub struct Limits {
     pub state_records_max: usize,
     /// Sessions, sleeping ones included; more are refused.
     pub sessions_max: usize,
+    /// Messages that wait to be published later; more are refused.
+    pub delayed_max: usize,
+    /// How long a message may wait to be published; what is to wait longer is refused.
+    pub delay_max: Duration,
 }
 
 impl Default for Limits {
@@ -87,6 +92,9 @@ impl Default for Limits {
             keep_max: Duration::from_secs(24 * 3600),
             state_records_max: 1_000_000,
             sessions_max: 1_000_000,
+            delayed_max: 1_000_000,
+            // As long as EMQX takes: 2^32 ms.
+            delay_max: Duration::from_secs(4_294_967),
         }
     }
 }
@@ -146,6 +154,7 @@ pub(crate) struct Inner {
     pub(crate) sessions: Sessions,
     pub(crate) groups: Groups,
     pub(crate) attendance: Attendance,
+    pub(crate) delayed: Delayed,
     pub(crate) state: Mutex<State>,
     pub(crate) dedups: Dedups,
     pub(crate) meters: Arc<Meters>,
@@ -233,6 +242,7 @@ impl Hub {
             sessions: Sessions::default(),
             groups: Groups::new(store.table("groups")?),
             attendance: Attendance::new(started),
+            delayed: Delayed::open(&*store, opened).await?,
             state: Mutex::default(),
             meters: Arc::default(),
             stopping: AtomicBool::new(false),
@@ -248,10 +258,10 @@ impl Hub {
             }
         }
         inner.load_groups().await?;
-        let dealing = deal_out(Arc::downgrade(&inner));
+        let (dealing, later) = (deal_out(Arc::downgrade(&inner)), publish_delayed(Arc::downgrade(&inner)));
         let (giving, saving) = (give_out(Arc::downgrade(&inner)), save_sessions(Arc::downgrade(&inner)));
         let work = Box::pin(async move {
-            futures_util::future::join3(giving, saving, dealing).await;
+            futures_util::future::join4(giving, saving, dealing, later).await;
         });
         Ok((Self { inner }, work))
     }
@@ -290,6 +300,7 @@ impl Hub {
 
     /// Ends what has expired; the server calls this about once a second.
     pub fn maintain(&self) {
+        self.tick();
         let now = self.inner.clock.now();
         self.inner.end_expired(now);
         self.inner.dedups.prune(now);

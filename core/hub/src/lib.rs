@@ -9,6 +9,7 @@
 pub mod access;
 mod asleep;
 pub mod attend;
+pub mod delayed;
 mod directory;
 mod group;
 mod guard;

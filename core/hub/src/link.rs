@@ -268,7 +268,8 @@ pub struct Publish {
     pub wants: Durability,
     /// How surely it is to be delivered, at most.
     pub qos: Qos,
-    /// How long it waits in the server before it is published. It is safe on disk when it is answered.
+    /// How long it waits in the server before it is published; `expires_in` counts from then. It is safe on
+    /// disk when it is answered, and its receipt has no place.
     pub delay: Option<Duration>,
 }
 

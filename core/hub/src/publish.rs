@@ -164,6 +164,10 @@ impl Inner {
             device: session.principal().device.clone(),
             session: session.id,
         };
+        if let Some(delay) = publish.delay.filter(|delay| !delay.is_zero()) {
+            self.flush(batch);
+            return self.delay(now, sender, publish, delay);
+        }
         let message = message_of(now, sender, publish);
         self.put(now, space, message, batch)
     }
