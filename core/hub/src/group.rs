@@ -132,7 +132,6 @@ struct Inside {
     /// The number of the newest record.
     newest: u64,
     places: Places,
-    missed: u64,
 }
 
 /// A subscription that is in the group.
@@ -252,7 +251,7 @@ impl Group {
             live: inside.live.len(),
             waiting: in_line + own.outbox.waiting(),
             unacked: inside.members.values().map(|member| member.inflight).sum(),
-            missed: inside.missed,
+            missed: own.outbox.missed,
             behind: own.outbox.living(self.slot, self.life).is_some_and(|own| own.is_behind()),
         }
     }
@@ -355,7 +354,6 @@ impl Inside {
             fresh: VecDeque::new(),
             newest: 0,
             places: Places::default(),
-            missed: 0,
         }
     }
 

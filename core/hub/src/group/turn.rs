@@ -16,7 +16,7 @@ use crate::{
     link::Delivery,
     message::{Qos, Record},
     outbox::Reading,
-    store::{Missed, Page, PageSize, StoreError},
+    store::{Page, PageSize, StoreError},
 };
 
 /// Records that are taken out of a group's outbox in one step.
@@ -110,7 +110,7 @@ impl Group {
                 Delivery::Batch { batch, .. } => {
                     batch.records().iter().for_each(|record| inside.arrive(record.clone(), wakers));
                 }
-                Delivery::Missed { missed: Missed::Count(n), .. } => inside.missed += n,
+                // The outbox has counted what was missed.
                 Delivery::Missed { .. } | Delivery::StateEnd { .. } | Delivery::Leave(_) => {}
             }
         }
