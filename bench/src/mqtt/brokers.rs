@@ -33,7 +33,7 @@ pub(super) struct Running {
     child: Child,
     pub(super) port: u16,
     /// Keeps its folder until the process is gone.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Broker {
@@ -101,7 +101,7 @@ impl Broker {
             .stderr(File::create(&said)?)
             .spawn()
             .with_context(|| format!("{} does not start", self.name()))?;
-        let mut running = Running { child, port, _folder: folder };
+        let mut running = Running { child, port, folder };
         let by = Instant::now() + READY_WITHIN;
         loop {
             if let Some(status) = running.child.try_wait()? {
@@ -112,7 +112,7 @@ impl Broker {
                 bail!("it ended with {status}: {why}");
             }
             if self == Self::Yizhan {
-                running.port = port_of(running._folder.path())?.unwrap_or(0);
+                running.port = port_of(running.folder.path())?.unwrap_or(0);
             }
             if running.port != 0 && std::net::TcpStream::connect(("127.0.0.1", running.port)).is_ok() {
                 return Ok(running);
