@@ -81,9 +81,8 @@ impl Identity {
 
     /// What is the same for all who are let in.
     pub(crate) async fn arrive(&self, now: Now, peer: Peer, who: Principal) -> Result<Principal, Refused> {
-        let ban = self.0.bans.find(now.wall, Some(&who.user), who.device.as_ref(), peer.address);
-        if let Some(ban) = ban.filter(|_| *who.user != *LOCAL) {
-            return Err(Refused::Banned(ban.reason.as_str().into()));
+        if *who.user != *LOCAL {
+            self.check_banned(now, peer, Some(&who.user), who.device.as_ref())?;
         }
         if let Some(device) = who.device.as_deref().filter(|_| !is_stranger(&who))
             && let Err(error) = self.0.devices.note(now, peer, &who.user, device).await
@@ -97,7 +96,18 @@ impl Identity {
 
     /// Refuses who is banned whoever he is, before anything is computed for him.
     pub(crate) fn check_place(&self, now: Now, peer: Peer, device: Option<&Arc<str>>) -> Result<(), Refused> {
-        match self.0.bans.find(now.wall, None, device, peer.address) {
+        self.check_banned(now, peer, None, device)
+    }
+
+    /// Refuses who is banned.
+    pub(crate) fn check_banned(
+        &self,
+        now: Now,
+        peer: Peer,
+        user: Option<&Arc<str>>,
+        device: Option<&Arc<str>>,
+    ) -> Result<(), Refused> {
+        match self.0.bans.find(now.wall, user, device, peer.address) {
             Some(ban) => Err(Refused::Banned(ban.reason.as_str().into())),
             None => Ok(()),
         }

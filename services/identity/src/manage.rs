@@ -3,7 +3,7 @@
 mod bans;
 mod tokens;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use yizhan_hub::{Principal, Refused};
@@ -131,7 +131,7 @@ impl Identity {
     /// Signs in with a password.
     ///
     /// # Errors
-    /// [`Refused::NotAdmitted`], [`Refused::TooManyAttempts`]; or the store fails.
+    /// [`Refused::NotAdmitted`], [`Refused::TooManyAttempts`], [`Refused::Banned`]; or the store fails.
     pub async fn login(
         &self,
         now: Now,
@@ -140,7 +140,10 @@ impl Identity {
         password: &str,
         device: Option<&str>,
     ) -> Result<SignedIn, Failure> {
+        let named: Option<Arc<str>> = device.map(Into::into);
+        self.check_place(now, peer, named.as_ref())?;
         let account = self.check_password(now, peer, user, password).await?;
+        self.check_banned(now, peer, Some(&user.into()), named.as_ref())?;
         let signed_in = self.sign_in(now, user, &account, device).await?;
         self.note(Some(peer), now, user, What::Login, None, device).await;
         Ok(signed_in)
@@ -149,8 +152,8 @@ impl Identity {
     /// Signs in with a link.
     ///
     /// # Errors
-    /// [`Refused::NotAdmitted`] for a link that is wrong, used or too old; the name or the password is
-    /// not valid; or the store fails.
+    /// [`Refused::NotAdmitted`] for a link that is wrong, used or too old; [`Refused::Banned`]; the name or the
+    /// password is not valid; or the store fails.
     pub async fn login_link(
         &self,
         now: Now,
@@ -163,6 +166,8 @@ impl Identity {
         if let Some(password) = &login.password {
             password::check(password.reveal())?;
         }
+        let named: Option<Arc<str>> = login.device.as_deref().map(Into::into);
+        self.check_place(now, peer, named.as_ref())?;
         let link = |kind| matches!(kind, TicketKind::Link | TicketKind::Owner);
         // Strangers must not make the server hash passwords.
         if !self.0.tickets.is_good(now.wall, login.ticket.reveal(), link).await? {
@@ -181,6 +186,7 @@ impl Identity {
             self.note(Some(peer), now, owner, What::OwnerCreate, Some(owner), None).await;
             return self.sign_in(now, owner, &account, device).await;
         }
+        self.check_banned(now, peer, Some(&ticket.user.as_str().into()), named.as_ref())?;
         let mut account = self.open_account(&ticket.user).await?;
         if hash.is_some() {
             let set = |account: &mut Account| {

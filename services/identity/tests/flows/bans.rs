@@ -1,7 +1,7 @@
 //! Who is kept out, for how long, and who may say so.
 
 use yizhan_hub::{Access as _, Credentials, Peer, Principal, Refused};
-use yizhan_identity::{Config, Failure, NewBan, What, Whom};
+use yizhan_identity::{Config, Failure, Invitation, NewBan, What, Whom};
 
 use crate::world::{AtOnce as _, World, cheap, peer, peer_at};
 
@@ -59,6 +59,24 @@ fn the_client_hears_the_reason_and_nobody_hears_it_before_the_password_is_right(
     let Err(Refused::Banned(reason)) = world.password("ann", "ann's secret") else { panic!("not banned") };
     assert_eq!(&*reason, "because");
     assert_eq!(Refused::Banned(reason).code(), 206);
+}
+
+#[test]
+fn who_is_banned_can_not_sign_in_at_the_console_either() {
+    let world = World::new("");
+    let own = world.owner();
+    world.add(&own, "ann", &["user"]).unwrap();
+    let token = world.login("ann").unwrap().token.into_inner();
+    let invitation = Invitation { user: "ann".into(), roles: None, expires_in: None };
+    let (link, _) = world.identity.invite(world.actor(&own), &invitation).at_once().unwrap();
+    for ban in ["user:ann", "device:laptop"] {
+        world.ban(&own, ban, None).unwrap();
+        assert_eq!(world.login("ann").unwrap_err().code(), 206, "{ban}");
+        unban(&world, &own, ban).unwrap();
+    }
+    world.ban(&own, "user:ann", None).unwrap();
+    assert_eq!(world.token(&token).unwrap_err().code(), 206);
+    assert_eq!(world.follow(link.reveal(), None, None).unwrap_err().code(), 206);
 }
 
 #[test]
