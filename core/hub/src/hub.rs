@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::{future::join_all, task::AtomicWaker};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -537,15 +538,24 @@ async fn give_out(hub: Weak<Inner>) {
 
 /// What is saved in one row.
 enum Row {
-    Group(GroupKey),
-    Session(Arc<crate::session::Session>),
+    Group(GroupKey, Option<Bytes>),
+    Session(SessionId, Option<Bytes>),
 }
 
 impl Inner {
-    async fn save_row(&self, row: &Row) -> Result<(), StoreError> {
+    /// What is to be written for these sessions, in the order in which it is to be safe: a group's row is safe
+    /// before its members' rows and not older than they are, so that what a member's door wrote down as
+    /// acked is dealt to nobody again, whenever the server dies.
+    fn rows(&self, sessions: &[Arc<crate::session::Session>]) -> Vec<Row> {
+        let rows: Vec<_> = sessions.iter().filter_map(|session| self.session_row(session)).collect();
+        let groups = self.take_groups(sessions).into_iter().map(|(key, value)| Row::Group(key, value));
+        groups.chain(rows.into_iter().map(|(id, value)| Row::Session(id, value))).collect()
+    }
+
+    async fn put_row(&self, row: Row) -> Result<(), StoreError> {
         match row {
-            Row::Group(key) => self.save_group(key).await,
-            Row::Session(session) => self.save_session(session).await,
+            Row::Group(key, value) => self.put_group(key, value).await,
+            Row::Session(id, value) => self.put_session(id, value).await,
         }
     }
 }
@@ -571,14 +581,17 @@ async fn save_sessions(hub: Weak<Inner>) {
             tracing::warn!(%error, "a saved session could not be changed");
         }
         let mut saved = Ok(());
-        // Groups first: what a session's row says of a group's records is then true of the group's row too.
-        let groups = hub.take_groups(&dirty).into_iter().map(Row::Group);
-        let rows: Vec<Row> = groups.chain(dirty.into_iter().map(Row::Session)).collect();
-        for some in rows.chunks(SAVES_MAX) {
-            let results = join_all(some.iter().map(|row| hub.save_row(row))).await;
+        let mut dirty = &dirty[..];
+        loop {
+            let (some, others) = dirty.split_at(dirty.len().min(SAVES_MAX));
+            let results = join_all(hub.rows(some).into_iter().map(|row| hub.put_row(row))).await;
             for error in results.into_iter().filter_map(Result::err) {
                 tracing::warn!(%error, "a session or group could not be saved");
                 saved = Err(error);
+            }
+            dirty = others;
+            if dirty.is_empty() {
+                break;
             }
         }
         for waiting in waiting {

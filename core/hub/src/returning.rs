@@ -44,15 +44,27 @@ impl Inner {
 
     /// Writes a session to its table, or takes it out where it ended.
     pub(crate) async fn save_session(&self, session: &Session) -> Result<(), StoreError> {
-        if session.secret.is_none() {
-            return Ok(());
+        match self.session_row(session) {
+            Some((id, value)) => self.put_session(id, value).await,
+            None => Ok(()),
         }
-        let value = {
-            let state = session.lock();
-            let stays = !state.ended && session.is_kept();
-            stays.then(|| Saved::of(session, &state, self.clock.now().wall).to_bytes())
-        };
-        self.saved.put(&session.id.0.to_be_bytes(), value, Expect::Any).await.map(drop)
+    }
+
+    /// A session as it is to be kept now; without a value where it ended, `None` where its row is not its own.
+    pub(crate) fn session_row(&self, session: &Session) -> Option<(SessionId, Option<Bytes>)> {
+        // A session that ended may have a follower by its name, whose row it is.
+        let other =
+            self.sessions.find(session.id).is_some_and(|other| !std::ptr::eq(&raw const *other, session));
+        if session.secret.is_none() || other {
+            return None;
+        }
+        let state = session.lock();
+        let stays = !state.ended && session.is_kept();
+        Some((session.id, stays.then(|| Saved::of(session, &state, self.clock.now().wall).to_bytes())))
+    }
+
+    pub(crate) async fn put_session(&self, id: SessionId, value: Option<Bytes>) -> Result<(), StoreError> {
+        self.saved.put(&id.0.to_be_bytes(), value, Expect::Any).await.map(drop)
     }
 
     /// A session that this process does not know, from its table.

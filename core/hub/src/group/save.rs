@@ -184,14 +184,24 @@ impl Inner {
         }
     }
 
-    /// The groups to be written with these sessions.
-    pub(crate) fn take_groups(&self, sessions: &[Arc<Session>]) -> Vec<GroupKey> {
+    /// The groups to be written with these sessions, each as it is to be kept now: those of whom something
+    /// else is there.
+    pub(crate) fn take_groups(&self, sessions: &[Arc<Session>]) -> Vec<(GroupKey, Option<Bytes>)> {
         let mut keys: FxHashSet<GroupKey> = std::mem::take(&mut *self.groups.changed.lock());
         for session in sessions {
             let groups = self.groups.of(session).into_iter();
             keys.extend(groups.map(|(_, group)| (group.name.clone(), group.filter.clone())));
         }
-        keys.into_iter().collect()
+        keys.into_iter()
+            .filter_map(|key| Some((self.group_row(&key)?, key)).map(|(row, key)| (key, row)))
+            .collect()
+    }
+
+    /// A group as it is to be kept now, where something else is there; without a value where it is not kept.
+    fn group_row(&self, key: &GroupKey) -> Option<Option<Bytes>> {
+        let group = self.groups.roll.lock().get(key).cloned();
+        let value = group.and_then(|group| Some(group.row()?.to_bytes(group.deal)));
+        (self.groups.written.lock().get(key) != value.as_ref()).then_some(value)
     }
 
     /// This session's groups are to be written; whether it is in any.
@@ -206,21 +216,16 @@ impl Inner {
         !self.groups.changed.lock().is_empty()
     }
 
-    /// Writes a group to its table as it is now, where that is not what is there.
-    pub(crate) async fn save_group(&self, key: &GroupKey) -> Result<(), StoreError> {
-        let group = self.groups.roll.lock().get(key).cloned();
-        let value = group.and_then(|group| Some(group.row()?.to_bytes(group.deal)));
-        if self.groups.written.lock().get(key) == value.as_ref() {
-            return Ok(());
-        }
-        let put = self.groups.table.put(&key_bytes(key), value.clone(), Expect::Any).await;
+    /// Writes a group to its table, or takes it out.
+    pub(crate) async fn put_group(&self, key: GroupKey, value: Option<Bytes>) -> Result<(), StoreError> {
+        let put = self.groups.table.put(&key_bytes(&key), value.clone(), Expect::Any).await;
         let mut written = self.groups.written.lock();
         match (put, value) {
-            (Ok(_), Some(value)) => drop(written.insert(key.clone(), value)),
-            (Ok(_), None) => drop(written.remove(key)),
+            (Ok(_), Some(value)) => drop(written.insert(key, value)),
+            (Ok(_), None) => drop(written.remove(&key)),
             (Err(error), _) => {
                 // What is there now is not known.
-                written.insert(key.clone(), Bytes::new());
+                written.insert(key, Bytes::new());
                 return Err(error);
             }
         }
@@ -231,7 +236,9 @@ impl Inner {
     pub(crate) async fn save_groups(&self) -> Result<(), StoreError> {
         let keys: Vec<GroupKey> = self.groups.roll.lock().keys().cloned().collect();
         for key in keys {
-            self.save_group(&key).await?;
+            if let Some(value) = self.group_row(&key) {
+                self.put_group(key, value).await?;
+            }
         }
         Ok(())
     }
