@@ -302,6 +302,14 @@ export type PublishOptions = {
      * The media type of a text or of bytes.
      */
     content?: string | undefined;
+    /**
+     * How surely MQTT clients get it, at most. Default 2: they decide.
+     */
+    qos?: 0 | 2 | 1 | undefined;
+    /**
+     * Seconds that it waits in the server before it is published; its receipt has no place then.
+     */
+    delay?: number | undefined;
 };
 export type Receipt = {
     /**

@@ -66,6 +66,8 @@
  * @property {number} [expires] Seconds that it is worth delivering; counts from now, also while offline.
  * @property {'none' | 'memory' | 'disk'} [durable] Refuse (312) where the space promises less.
  * @property {string} [content] The media type of a text or of bytes.
+ * @property {0 | 1 | 2} [qos] How surely MQTT clients get it, at most. Default 2: they decide.
+ * @property {number} [delay] Seconds that it waits in the server before it is published; its receipt has no place then.
  */
 /**
  * @typedef {object} Receipt
@@ -1196,9 +1198,9 @@ export class Client extends Emitter {
    * @returns {Promise<Receipt>} When it is as safe as the receipt says. Need not be waited for.
    */
   publish(topic, body, options = {}) {
-    const { key, mid, headers, expires, durable, content } = options;
+    const { key, mid, headers, expires, durable, content, qos, delay } = options;
     const command = {
-      type: 'publish', topic, ...writeBody(body), key, mid: mid ?? `${this.#name}-${this.#nextId}`, headers, expires, durable, content,
+      type: 'publish', topic, ...writeBody(body), key, mid: mid ?? `${this.#name}-${this.#nextId}`, headers, expires, durable, content, qos, delay,
     };
     const full = this.#makeRoom();
     const receipt = full ? Promise.reject(full) : this.#ask(command, 'publish').then(({ seq, pos, at, durable: safe, duplicate }) => ({

@@ -133,6 +133,7 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     let keys = Arc::new(keys::Keys::new(identity.clone(), keys_wanted));
     tasks.push(tokio::spawn(keys.clone().run(shared.clone())));
     tasks.push(tokio::spawn(tick(hub.clone(), doors.maintain, store.clone(), figures.clone())));
+    tasks.push(tokio::spawn(ring(hub.clone())));
     tasks.push(tokio::spawn(sweep(hub.clone(), identity.clone(), clock.clone())));
     let control = control::Control {
         store: store.clone(),
@@ -312,6 +313,17 @@ async fn tick(hub: Hub, doors: Vec<Box<dyn Fn() + Send + Sync>>, store: Arc<Stor
         store.maintain(hub.now());
         let body = Bytes::from(figures.take().to_string());
         hub.announce(topic.clone(), Some(METRICS_KEY.into()), Content::Json, body);
+    }
+}
+
+/// Rings when delayed messages are due.
+async fn ring(hub: Hub) {
+    loop {
+        let until = hub.until_due();
+        tokio::select! {
+            () = tokio::time::sleep(until.unwrap_or(TICK)) => hub.tick(),
+            () = hub.due_sooner() => {}
+        }
     }
 }
 

@@ -35,6 +35,10 @@ impl Inner {
         will: Publish,
     ) -> Result<Publish, Refused> {
         self.check_shape(&will)?;
+        if will.delay.is_some() {
+            // It waits by `LastMessage::delay`.
+            return Err(Refused::DelayTooLong(std::time::Duration::ZERO));
+        }
         if !self.access.may(principal, Action::Publish, &will.topic) {
             return Err(Refused::NotAllowed { action: Action::Publish, name: will.topic.as_str().into() });
         }

@@ -108,7 +108,7 @@ pub struct Name {
 /// What is published for a client that is gone.
 #[derive(Debug, Clone)]
 pub struct LastMessage {
-    /// What.
+    /// What; without a delay of its own.
     pub publish: Publish,
     /// How long to wait after the connection is gone, in which the client may come back and nothing is said;
     /// `None` waits until the session ends. A session that ends says it in any case.

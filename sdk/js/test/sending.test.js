@@ -8,11 +8,11 @@ test('a publish has a receipt, and an id of its own', async (t) => {
   const server = await FakeServer.start(t);
   const client = server.client(t);
   server.answers.publish = () => ({ type: 'receipt', seq: 7, pos: '1.0.1.7', at: 5, durable: 'disk', duplicate: false });
-  const receipt = await client.publish('t', 'hello', { key: 'k', headers: { a: 'b' }, expires: 60, durable: 'disk', content: 'text/x' });
+  const receipt = await client.publish('t', 'hello', { key: 'k', headers: { a: 'b' }, expires: 60, durable: 'disk', content: 'text/x', qos: 1, delay: 5 });
   assert.deepEqual(receipt, { seq: 7, pos: '1.0.1.7', at: 5, durable: 'disk', duplicate: false });
   await client.publish('t', 'again');
   const [{ id, mid, expires, ...first }, second] = (await server.talk()).all('publish');
-  assert.deepEqual(first, { type: 'publish', topic: 't', text: 'hello', key: 'k', headers: { a: 'b' }, durable: 'disk', content: 'text/x' });
+  assert.deepEqual(first, { type: 'publish', topic: 't', text: 'hello', key: 'k', headers: { a: 'b' }, durable: 'disk', content: 'text/x', qos: 1, delay: 5 });
   assert.ok(expires > 59 && expires <= 60);
   assert.notEqual(mid, second.mid);
 });

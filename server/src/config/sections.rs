@@ -84,6 +84,11 @@ pub(crate) struct HubConfig {
     pub(crate) state_records_max: usize,
     /// Sessions, sleeping ones included; more are refused.
     pub(crate) sessions_max: usize,
+    /// Messages that wait to be published later; more are refused.
+    pub(crate) delayed_max: usize,
+    /// How long a message may wait to be published; what is to wait longer is refused.
+    #[serde(with = "units::duration")]
+    pub(crate) delay_max: Duration,
 }
 
 impl Default for HubConfig {
@@ -97,6 +102,8 @@ impl Default for HubConfig {
             keep_max: limits.keep_max,
             state_records_max: limits.state_records_max,
             sessions_max: limits.sessions_max,
+            delayed_max: limits.delayed_max,
+            delay_max: limits.delay_max,
         }
     }
 }
@@ -112,6 +119,8 @@ impl HubConfig {
             keep_max: self.keep_max,
             state_records_max: self.state_records_max,
             sessions_max: self.sessions_max,
+            delayed_max: self.delayed_max,
+            delay_max: self.delay_max,
         }
     }
 }

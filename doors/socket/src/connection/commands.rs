@@ -1,6 +1,5 @@
 //! Commands into calls.
 
-
 use yizhan_hub::{Call, Hello, Refused, store::PageSize};
 use yizhan_talk::{Close, Now, Out};
 

@@ -96,12 +96,7 @@ impl Opening {
 
     /// The hello of a new session.
     pub(crate) fn hello(&self, keep: Duration) -> Hello {
-        Hello {
-            credentials: self.credentials.clone(),
-            device: self.device.clone(),
-            keep,
-            ..Hello::default()
-        }
+        Hello { credentials: self.credentials.clone(), device: self.device.clone(), keep, ..Hello::default() }
     }
 
     /// The frame that subscribes to the filters: from where the address says, or after the places that an

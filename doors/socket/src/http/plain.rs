@@ -19,7 +19,7 @@ use crate::{
         Encoding, Wrong,
         command::{
             HEADER_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, MID_BYTES_MAX, PAGE_RECORDS, PAGE_RECORDS_MAX,
-            content_of, durability, is_text_type,
+            content_of, durability, is_text_type, qos,
         },
         event, json as json_text,
     },
@@ -180,10 +180,13 @@ fn message(request: &Request, body: Bytes) -> Result<Publish, Wrong> {
         Some(text) if text.len() > bytes_max => Err(Wrong::Refused(Refused::HeadersTooLarge)),
         text => Ok(text.map(Arc::from)),
     };
-    let expires_in =
-        parsed(request.header("yizhan-expires"), "yizhan-expires", "a number of seconds", |text| {
+    let seconds = |name: &'static str| {
+        parsed(request.header(name), name, "a number of seconds", |text| {
             Duration::try_from_secs_f64(text.parse().ok()?).ok()
-        })?;
+        })
+    };
+    let qos =
+        parsed(request.header("yizhan-qos"), "yizhan-qos", "0, 1 or 2", |text| qos(text.parse().ok()?))?;
     let wants =
         parsed(request.header("yizhan-durable"), "yizhan-durable", "'none', 'memory' or 'disk'", durability)?;
     Ok(Publish {
@@ -193,10 +196,10 @@ fn message(request: &Request, body: Bytes) -> Result<Publish, Wrong> {
         content: content(request.header("content-type"), &body)?,
         headers: headers(request)?,
         body,
-        expires_in,
+        expires_in: seconds("yizhan-expires")?,
         wants: wants.unwrap_or_default(),
-        qos: yizhan_hub::Qos::default(),
-        delay: None,
+        qos: qos.unwrap_or_default(),
+        delay: seconds("yizhan-delay")?,
     })
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use yizhan_hub::{
-    Content, Credentials, Filter, Headers, Refused, SessionId, Topic,
+    Content, Credentials, Filter, Headers, Qos, Refused, SessionId, Topic,
     link::{Acked, Durability, Have, Hello, Publish, Resume, Start, Subscribe, SubscriptionId},
     store::Range,
 };
@@ -155,6 +155,7 @@ pub(crate) fn publish<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<Publish, W
     let wants = fields
         .read(Key::Durable, "'none', 'memory' or 'disk'", |value| durability(&value.string()?))?
         .unwrap_or_default();
+    let qos = fields.read(Key::Qos, "0, 1 or 2", |value| qos(value.integer()?))?.unwrap_or_default();
     Ok(Publish {
         topic,
         key,
@@ -164,9 +165,19 @@ pub(crate) fn publish<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<Publish, W
         body,
         expires_in: fields.duration(Key::Expires)?,
         wants,
-        qos: yizhan_hub::Qos::default(),
-        delay: None,
+        qos,
+        delay: fields.duration(Key::Delay)?,
     })
+}
+
+/// A quality of service by MQTT's number.
+pub(crate) fn qos(number: u64) -> Option<Qos> {
+    match number {
+        0 => Some(Qos::AtMostOnce),
+        1 => Some(Qos::AtLeastOnce),
+        2 => Some(Qos::ExactlyOnce),
+        _ => None,
+    }
 }
 
 /// A durability by its name.

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 use yizhan_hub::{
-    Content, Credentials, Position,
+    Content, Credentials, Position, Qos,
     link::{Acked, Durability, Have, Publish, Resume, Start, Subscribe},
     store::Range,
 };
@@ -182,6 +182,12 @@ fn publish(message: &Publish, pen: &mut Pen<'_>) {
     }
     if message.wants != Durability::None {
         pen.text("durable", durability_name(message.wants));
+    }
+    if message.qos != Qos::default() {
+        pen.integer("qos", message.qos as u64);
+    }
+    if let Some(delay) = message.delay {
+        pen.number("delay", delay.as_secs_f64());
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use yizhan_hub::{
-    Content, Credentials, Filter, Position, SessionId, SpaceId, Topic,
+    Content, Credentials, Filter, Position, Qos, SessionId, SpaceId, Topic,
     link::{Acked, Durability, Have, Hello, LastMessage, Publish, Resume, Start, Subscribe},
     store::Range,
 };
@@ -42,13 +42,20 @@ fn wrong(json: &str) -> (u16, String) {
 #[test]
 fn a_publish_is_read() {
     let json = r#"{"type":"publish","id":4,"topic":"rooms/kitchen","text":"h\u00e9llo","key":"status","mid":"c1-17",
-        "headers":{"lang":"en"},"expires":60,"durable":"disk","someday":[1,{"x":null}]}"#;
+        "headers":{"lang":"en"},"expires":60,"durable":"disk","qos":1,"delay":2.5,"someday":[1,{"x":null}]}"#;
     let Command::Publish(publish) = one(json).unwrap() else { panic!() };
     assert_eq!(publish.topic.as_str(), "rooms/kitchen");
     assert_eq!((&publish.body[..], &publish.content), ("héllo".as_bytes(), &Content::Text));
     assert_eq!((publish.key.as_deref(), publish.id.as_deref()), (Some("status"), Some("c1-17")));
     assert_eq!(publish.headers[..], [("lang".into(), "en".into())]);
     assert_eq!((publish.expires_in, publish.wants), (Some(Duration::from_secs(60)), Durability::Disk));
+    assert_eq!((publish.qos, publish.delay), (Qos::AtLeastOnce, Some(Duration::from_millis(2500))));
+    let Command::Publish(plain) = one(r#"{"type":"publish","topic":"a"}"#).unwrap() else { panic!() };
+    assert_eq!((plain.qos, plain.delay), (Qos::ExactlyOnce, None));
+    for bad in [r#""qos":3"#, r#""qos":"1""#, r#""qos":0.5"#, r#""delay":-1"#, r#""delay":"soon""#] {
+        let (code, reason) = wrong(&format!(r#"{{"type":"publish","topic":"a",{bad}}}"#));
+        assert_eq!(code, 104, "{bad}: {reason}");
+    }
 }
 
 #[test]
@@ -267,10 +274,11 @@ fn publish() -> impl Strategy<Value = Publish> {
         headers,
         prop::option::of(duration()),
         wants,
+        (prop::sample::select(vec![Qos::AtMostOnce, Qos::ExactlyOnce]), prop::option::of(duration())),
     )
-        .prop_map(|(topic, key, id, (content, body), headers, expires_in, wants)| {
+        .prop_map(|(topic, key, id, (content, body), headers, expires_in, wants, (qos, delay))| {
             let headers = headers.into_iter().collect::<Vec<_>>().into();
-            Publish { key, id, content, headers, expires_in, wants, ..Publish::new(topic, body) }
+            Publish { key, id, content, headers, expires_in, wants, qos, delay, ..Publish::new(topic, body) }
         })
 }
 
@@ -309,7 +317,13 @@ fn subscribe() -> impl Strategy<Value = Command> {
     ];
     (any::<u32>(), filter(), from, any::<bool>(), prop::option::of(1u32..=10_000), any::<bool>()).prop_map(
         |(id, filter, from, with_state, window, no_local)| {
-            Command::Subscribe(Box::new(Subscribe { from, with_state, window, no_local, ..Subscribe::new(id, filter) }))
+            Command::Subscribe(Box::new(Subscribe {
+                from,
+                with_state,
+                window,
+                no_local,
+                ..Subscribe::new(id, filter)
+            }))
         },
     )
 }
