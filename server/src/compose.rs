@@ -12,7 +12,7 @@ use yizhan_hub::{
     Filter, Hub, Journal, Keep, Lag, Limits, Options, Space, Store, StoreError, Table, Work, memory::Memory,
     space::Dedup,
 };
-use yizhan_identity::{Identity, Job, Revoked, Seams};
+use yizhan_identity::{Identity, Job, Revoked, Seams, Whom};
 use yizhan_net::{Door, Site, SystemClock};
 use yizhan_talk::{Clock, Now};
 
@@ -174,9 +174,22 @@ fn seams(hub: Arc<OnceLock<Hub>>, keys_wanted: Arc<Notify>) -> Seams {
         revoked: Arc::new(move |revoked: &Revoked| {
             if let Some(hub) = hub.get() {
                 hub.kick_where(|who| revoked.concerns(who), &revoked.close());
+                if matches!(revoked.whom, Whom::Address(_)) {
+                    kick_from(hub, revoked);
+                }
             }
         }),
         keys_wanted: Arc::new(move || keys_wanted.notify_one()),
+    }
+}
+
+/// Ends the connections that come from banned addresses.
+fn kick_from(hub: &Hub, revoked: &Revoked) {
+    for session in hub.sessions(None, None, usize::MAX) {
+        if session.connection.is_some_and(|connection| revoked.concerns_address(connection.address)) {
+            // One that has ended by itself meanwhile is as good.
+            hub.kick(session.id, revoked.close()).ok();
+        }
     }
 }
 
