@@ -252,8 +252,8 @@ impl<B: HubBackend> Connection<B> {
         }
     }
 
-    /// Writes one packet. What does not fit into the client's limit is not sent (MQTT-3.1.2-24).
-    fn say(&mut self, now: Now, packet: &Packet<'_>, out: &mut Out<B>) {
+    /// Writes one packet. What does not fit into the client's limit is not sent (MQTT-3.1.2-24): false then.
+    fn say(&mut self, now: Now, packet: &Packet<'_>, out: &mut Out<B>) -> bool {
         let (version, bytes_max) = (self.version, self.bytes_max as usize);
         let before = out.packets.bytes().len();
         let mut written = Ok(());
@@ -269,10 +269,12 @@ impl<B: HubBackend> Connection<B> {
                 let bytes = out.packets.bytes().len() - before;
                 self.terms.meters.sent(packet.kind(), 1);
                 self.tell(now, || of_packet(packet, Direction::Out, bytes));
+                true
             }
             Err(error) => {
                 out.packets.truncate(out.packets.len() - 1);
                 tracing::debug!(%error, packet = packet.kind().name(), "a packet could not be sent");
+                false
             }
         }
     }
@@ -319,7 +321,7 @@ impl<B: HubBackend> Connection<B> {
             (Stage::Open, Packet::Pubcomp(ack)) => return self.pubcomp(now, &ack, out),
             (Stage::Open, Packet::Subscribe(subscribe)) => return self.subscribe(now, &subscribe, out),
             (Stage::Open, Packet::Unsubscribe(unsubscribe)) => self.unsubscribe(now, &unsubscribe, out),
-            (Stage::Open, Packet::Pingreq) => self.say(now, &Packet::Pingresp, out),
+            (Stage::Open, Packet::Pingreq) => _ = self.say(now, &Packet::Pingresp, out),
             (Stage::Open | Stage::Proving, Packet::Disconnect(said)) => {
                 return self.disconnect(now, &said, out);
             }

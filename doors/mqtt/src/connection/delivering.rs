@@ -19,7 +19,7 @@ use super::{Asked, Connection, HubBackend, Stage, acking::Release, props, reason
 use crate::{
     session::{
         State, Sub,
-        flight::{Entry, Phase, Place},
+        flight::{Again, Entry, Phase, Place},
     },
     trace::{Direction, Event},
     wire::{
@@ -41,8 +41,8 @@ pub(super) struct Outgoing {
     record: Arc<Record>,
     /// It is a retained message that a subscription begins with.
     in_state: bool,
-    /// The hub does not deliver it again: it is held until the client has it.
-    is_held: bool,
+    /// The hub delivers it again where the client does not get it.
+    comes_again: bool,
     /// It was sent before under this identifier.
     again: Option<(PacketId, Qos)>,
     /// What is to be done with it once the session is saved.
@@ -137,8 +137,9 @@ impl<B: HubBackend> Connection<B> {
         let Some(sub) = state.sub(subscription) else { return };
         let in_state = sub.in_state;
         // Journals do not give again what a subscription began with.
-        let is_held = in_state && self.is_kept && record.position.is_some();
-        let outgoing = Outgoing { subscription, number, record, in_state, is_held, again: None, plan: None };
+        let comes_again = !in_state || record.position.is_none();
+        let outgoing =
+            Outgoing { subscription, number, record, in_state, comes_again, again: None, plan: None };
         if self.waits(state, &outgoing) {
             return self.waiting.push_back(outgoing);
         }
@@ -161,7 +162,7 @@ impl<B: HubBackend> Connection<B> {
             number: 0,
             record,
             in_state: true,
-            is_held: true,
+            comes_again: false,
             again: None,
             plan: None,
         }));
@@ -182,20 +183,23 @@ impl<B: HubBackend> Connection<B> {
         let Some(session) = self.session.clone() else { return };
         let Some(mut state) = session.of(self.owner) else { return };
         self.agree_on_subscriptions(&state, subscriptions, out);
-        for id in state.flight.resume() {
+        let Again { released, held } = state.flight.resume(now.wall);
+        for id in released {
             self.release(Release::Pubrel(id));
         }
-        for Entry { id, qos, subscription, place, .. } in state.flight.take_held() {
-            if let (Some(id), Place::Held(record)) = (id, place) {
-                self.waiting.push_back(Outgoing {
+        for Entry { id, qos, subscription, in_state, record, .. } in held {
+            if let (Some(id), Some(record)) = (id, record) {
+                let again = Some((id, qos));
+                let outgoing = Outgoing {
                     subscription,
                     number: 0,
                     record,
-                    in_state: true,
-                    is_held: true,
-                    again: Some((id, qos)),
+                    in_state,
+                    comes_again: false,
+                    again,
                     plan: None,
-                });
+                };
+                self.waiting.push_back(outgoing);
             }
         }
         self.send_waiting(now, &mut state, out);
@@ -287,71 +291,86 @@ impl<B: HubBackend> Connection<B> {
 
     /// Decides what becomes of a record, and takes note of it; `None` where no packet identifier is free.
     fn plan(&mut self, now: Now, state: &mut State, outgoing: &Outgoing, out: &mut Out<B>) -> Option<Plan> {
-        let Outgoing { subscription, number, record, .. } = outgoing;
-        let Some(sub) = state.sub(*subscription) else { return Some(Plan::Skip) };
-        let is_shared = sub.shared;
-        let qos = self.qos_of(state, outgoing);
+        let Outgoing { subscription, number, record, in_state, .. } = outgoing;
+        let (sub, qos) = (state.sub(*subscription), self.qos_of(state, outgoing));
+        let fits = self.fits(sub, record, qos);
+        if outgoing.again.is_some() {
+            return Some(if fits { self.plan_again(state, outgoing) } else { Plan::Skip });
+        }
+        let Some(is_shared) = sub.map(|sub| sub.shared) else { return Some(Plan::Skip) };
+        if self.is_resumed
+            && let Some(mut entry) = state.flight.take_returning(*subscription, record, *in_state)
+        {
+            if !fits && entry.phase == Phase::Sent {
+                (entry.phase, entry.id) = (Phase::Done, None);
+            }
+            return Some(self.plan_returned(state, outgoing, entry));
+        }
         let dropped = if record.is_expired(now.wall) {
             Some(&self.terms.meters.dropped_expired)
-        } else if qos == Qos::AtMostOnce && self.is_too_old(record, outgoing.in_state) {
+        } else if qos == Qos::AtMostOnce && self.is_too_old(record, *in_state) {
             Some(&self.terms.meters.dropped_qos0)
-        } else if !self.fits(sub, record, qos) {
+        } else if !fits {
             Some(&self.terms.meters.dropped_too_large)
         } else {
             None
         };
-        let entry = if self.is_resumed && outgoing.again.is_none() {
-            state.flight.take_returning(*subscription, record)
-        } else {
-            None
+        let plan = match dropped {
+            Some(dropped) => {
+                dropped.one();
+                Some(Plan::Skip)
+            }
+            None if qos == Qos::AtMostOnce => Some(Plan::Write { qos, id: None, dup: false }),
+            None => None,
         };
-        let was_sent = entry.as_ref().is_some_and(|entry| entry.phase != Phase::Sent);
-        if let Some(dropped) = dropped.filter(|_| !was_sent) {
-            dropped.one();
-            self.pass(now, state, (*subscription, *number), record.position, is_shared, out);
-            return Some(Plan::Skip);
+        if plan.is_some() {
+            let of_group = is_shared.then_some(qos);
+            self.pass(now, state, (*subscription, *number), record.position, of_group, out);
+            return plan;
         }
-        if qos == Qos::AtMostOnce && !was_sent {
-            self.pass(now, state, (*subscription, *number), record.position, is_shared, out);
-            return Some(Plan::Write { qos, id: None, dup: false });
+        let id = state.flight.allocate()?;
+        state.flight.push(Entry { is_shared, ..self.entry(outgoing, id, qos) });
+        Some(Plan::Write { qos, id: Some(id), dup: false })
+    }
+
+    /// What was begun on an earlier connection, and the hub does not deliver again.
+    fn plan_again(&self, state: &mut State, outgoing: &Outgoing) -> Plan {
+        let Some((id, qos)) = outgoing.again else { return Plan::Skip };
+        state.flight.push(self.entry(outgoing, id, qos));
+        Plan::Write { qos, id: Some(id), dup: true }
+    }
+
+    /// What was begun on an earlier connection, and was delivered again (MQTT-4.4.0-1).
+    fn plan_returned(&mut self, state: &mut State, outgoing: &Outgoing, entry: Entry) -> Plan {
+        let is_shared = state.sub(outgoing.subscription).is_some_and(|sub| sub.shared);
+        match entry {
+            Entry { id: Some(id), phase: Phase::Sent, qos, .. } => {
+                state.flight.push(Entry { is_shared, ..self.entry(outgoing, id, qos) });
+                Plan::Write { qos, id: Some(id), dup: true }
+            }
+            // The client has it; the hub is told in its turn.
+            entry => {
+                self.is_acked |= entry.phase == Phase::Done;
+                state.flight.push_returned(Entry { number: outgoing.number, is_shared, ..entry });
+                Plan::Skip
+            }
         }
-        let place = if outgoing.is_held { Place::Held(record.clone()) } else { self.place_of(record) };
-        let new = |id, qos| Entry {
+    }
+
+    fn entry(&self, outgoing: &Outgoing, id: PacketId, qos: Qos) -> Entry {
+        let Outgoing { subscription, number, record, in_state, comes_again, .. } = outgoing;
+        Entry {
             id: Some(id),
             phase: Phase::Sent,
             qos,
             counts: true,
             subscription: *subscription,
             number: *number,
-            is_shared,
-            place,
-        };
-        if let Some((id, qos)) = outgoing.again {
-            state.flight.push(new(id, qos));
-            return Some(Plan::Write { qos, id: Some(id), dup: true });
+            is_shared: false,
+            in_state: *in_state,
+            place: if self.is_kept && *comes_again { Place::of(record) } else { Place::Nowhere },
+            record: self.is_kept.then(|| record.clone()),
         }
-        match entry {
-            Some(Entry { id: Some(id), phase: Phase::Sent, qos, .. }) => {
-                state.flight.push(new(id, qos));
-                Some(Plan::Write { qos, id: Some(id), dup: true })
-            }
-            Some(entry) => {
-                // The client has it; the hub is told in its turn.
-                self.is_acked |= entry.phase == Phase::Done;
-                state.flight.push(Entry { number: *number, ..entry });
-                Some(Plan::Skip)
-            }
-            None => {
-                let id = state.flight.allocate()?;
-                state.flight.push(new(id, qos));
-                Some(Plan::Write { qos, id: Some(id), dup: false })
-            }
-        }
-    }
-
-    /// What tells the record when it comes again; nothing where it never does.
-    fn place_of(&self, record: &Arc<Record>) -> Place {
-        if self.is_kept { Place::of(record) } else { Place::Nowhere }
     }
 
     /// Whether a message of QoS 0 is from before this connection, and so not for it (MQTT 5 §4.1).
@@ -359,19 +378,24 @@ impl<B: HubBackend> Connection<B> {
         self.is_resumed && !in_state && !self.allowance.queue_qos0 && record.at < self.opened_at
     }
 
-    /// A record needs no acknowledgement of the client: the hub is told when all before it arrived.
+    /// A record needs no acknowledgement of the client: the hub is told when all before it arrived, or at once
+    /// of a record `of_group`, dealt with this QoS.
     fn pass(
         &mut self,
         now: Now,
         state: &mut State,
         (subscription, number): (SubscriptionId, u64),
         position: Option<Position>,
-        is_shared: bool,
+        of_group: Option<Qos>,
         out: &mut Out<B>,
     ) {
-        if is_shared {
-            self.ask(Asked::Unheard, Call::Ack(subscription, Acked::One(number)), out);
+        if let Some(qos) = of_group {
+            // Of QoS 0 a group counts nothing.
+            if qos != Qos::AtMostOnce {
+                self.ask(Asked::Unheard, Call::Ack(subscription, Acked::One(number)), out);
+            }
         } else if !self.is_kept {
+            // The hub remembers nothing for it either.
         } else if state.flight.is_empty() {
             self.is_acked |= self.desk().owed.quietly(now, subscription, number, position);
         } else {
@@ -380,14 +404,15 @@ impl<B: HubBackend> Connection<B> {
     }
 
     /// Whether the client takes a packet of this size (MQTT-3.1.2-24).
-    fn fits(&self, sub: &Sub, record: &Record, qos: Qos) -> bool {
+    fn fits(&self, sub: Option<&Sub>, record: &Record, qos: Qos) -> bool {
         if self.bytes_max == u32::MAX {
             return true;
         }
         let bytes_max = self.bytes_max as usize;
         let layout = self.layout(qos);
         let Some(template) = template_of(record, layout) else { return false };
-        let ids = sub.identifier.as_slice();
+        let identifier = sub.and_then(|sub| sub.identifier);
+        let ids = identifier.as_slice();
         template.len() + EXTRA_BYTES_MAX <= bytes_max || {
             let extra = Extra { alias: Alias::None, subscription_ids: ids };
             template.write_with(&Patch::default(), &extra, bytes_max, &mut BytesMut::new()).is_ok()
@@ -399,36 +424,24 @@ impl<B: HubBackend> Connection<B> {
     }
 
     fn write(&mut self, now: Now, state: &State, outgoing: &Outgoing, plan: Plan, out: &mut Out<B>) {
-        let Plan::Write { qos, .. } = plan else { return };
-        let Some(sub) = state.sub(outgoing.subscription) else { return };
-        let record = outgoing.record.clone();
-        if let Some(template) = template_of(&record, self.layout(qos)) {
-            self.write_template(now, sub, &record, outgoing.in_state, (&template, plan), out);
-        }
-    }
-
-    fn write_template(
-        &mut self,
-        now: Now,
-        sub: &Sub,
-        record: &Record,
-        in_state: bool,
-        (template, plan): (&Template<'_>, Plan),
-        out: &mut Out<B>,
-    ) {
         let Plan::Write { qos, id, dup } = plan else { return };
+        let sub = state.sub(outgoing.subscription);
+        let record = &outgoing.record;
+        let Some(template) = template_of(record, self.layout(qos)) else { return };
         let message = &record.message;
-        let retain = in_state || (sub.retain_as_published && message.key.is_some());
+        let as_published = sub.is_some_and(|sub| sub.retain_as_published);
+        let retain = outgoing.in_state || (as_published && message.key.is_some());
+        let identifier = sub.and_then(|sub| sub.identifier);
         let expiry = message.expires_at.map(|at| props::seconds_left(at.since(now.wall)));
         let patch = Patch { dup, qos, retain, id, expiry };
         let before = out.packets.bytes().len();
         let aliases =
             self.desk.as_mut().map(|desk| &mut desk.aliases_out).filter(|aliases| !aliases.is_off());
-        if aliases.is_none() && sub.identifier.is_none() {
+        if aliases.is_none() && identifier.is_none() {
             out.packets.write(|into| template.write(&patch, into));
         } else {
             let bytes_max = self.bytes_max as usize;
-            let ids = sub.identifier.as_slice();
+            let ids = identifier.as_slice();
             out.packets.write(|into| {
                 let alias = aliases.map_or(Alias::None, |aliases| {
                     let alias = aliases.name(template.topic());
@@ -473,7 +486,7 @@ impl<B: HubBackend> Connection<B> {
             self.terms.meters.sent(Kind::Publish, records.len() as u64);
             let last = number.saturating_add(records.len() as u64).saturating_sub(1);
             let position = records.last().and_then(|record| record.position);
-            return self.pass(now, state, (subscription, last), position, false, out);
+            return self.pass(now, state, (subscription, last), position, None, out);
         }
         for (number, record) in (number..).zip(records) {
             self.take_record(now, state, (subscription, number), record.clone(), out);

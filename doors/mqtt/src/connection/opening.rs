@@ -303,7 +303,11 @@ impl<B: HubBackend> Connection<B> {
         self.expires = opened.principal.expires_at.map(|at| (at, now.steady + at.since(now.wall)));
         self.terms.meters.client_came();
         self.terms.meters.connect(Reason::Success);
-        self.say_connack(now, &opened, &opening, out);
+        if !self.say_connack(now, &opened, &opening, out) {
+            // A client that does not even take this much (MQTT-3.2.2-15).
+            self.ended();
+            return out.close(Close::TOO_BIG);
+        }
         if opened.resumed {
             self.resume(now, &opened.subscriptions, out);
         } else {
@@ -312,7 +316,8 @@ impl<B: HubBackend> Connection<B> {
         self.tidy_desk();
     }
 
-    fn say_connack(&mut self, now: Now, opened: &Opened, opening: &Opening, out: &mut Out<B>) {
+    /// Says whether it could be said.
+    fn say_connack(&mut self, now: Now, opened: &Opened, opening: &Opening, out: &mut Out<B>) -> bool {
         let (terms, allowance) = (self.terms.clone(), self.allowance.clone());
         let (client, user) = (self.client.clone(), self.user.clone());
         let config = &terms.config;
@@ -346,7 +351,7 @@ impl<B: HubBackend> Connection<B> {
             ..ConnackProperties::default()
         };
         let connack = Connack { session_present: opened.resumed, reason: Reason::Success, properties };
-        self.say(now, &Packet::Connack(Box::new(connack)), out);
+        self.say(now, &Packet::Connack(Box::new(connack)), out)
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
 };
 
 use yizhan_hub::{Position, Qos, Record, link::SubscriptionId};
+use yizhan_talk::Timestamp;
 
 use crate::wire::PacketId;
 
@@ -36,9 +37,7 @@ pub(crate) enum Place {
     Kept(Position),
     /// The record itself, where nothing keeps it.
     Unkept(Weak<Record>),
-    /// Held here: the hub does not deliver it again.
-    Held(Arc<Record>),
-    /// Nothing: it never comes again.
+    /// Nothing: the hub does not deliver it again.
     Nowhere,
 }
 
@@ -73,8 +72,7 @@ impl Place {
         match self {
             Self::Kept(_) => false,
             Self::Unkept(weak) => weak.strong_count() == 0,
-            // Sent again without the hub.
-            Self::Held(_) | Self::Nowhere => true,
+            Self::Nowhere => true,
         }
     }
 }
@@ -93,7 +91,22 @@ pub(crate) struct Entry {
     pub(crate) number: u64,
     /// For a member of a group: the hub is told of each on its own.
     pub(crate) is_shared: bool,
+    /// It is a retained message that a subscription begins with.
+    pub(crate) in_state: bool,
     pub(crate) place: Place,
+    /// What is sent, until the client has it: for sessions that outlive their connection, since the hub may
+    /// not deliver it again (MQTT-3.10.4-3, MQTT-4.3.3-7).
+    pub(crate) record: Option<Arc<Record>>,
+}
+
+impl Entry {
+    /// Whether it is sent again without the hub: what was begun is finished, though nobody is subscribed any
+    /// more or the message has expired. What a group gets back goes to another member.
+    fn is_held(&self, now: Timestamp) -> bool {
+        let Some(record) = &self.record else { return false };
+        let never_comes = matches!(self.place, Place::Nowhere) || record.is_expired(now);
+        self.phase == Phase::Sent && !self.is_shared && never_comes
+    }
 }
 
 /// All packets under way to one client.
@@ -109,6 +122,15 @@ pub(crate) struct Flight {
     last: u16,
     /// Identifiers behind `last` that are known to be free.
     run: u16,
+}
+
+/// What is said again at the start of a connection, oldest first.
+#[derive(Debug)]
+pub(crate) struct Again {
+    /// Identifiers for which PUBREL is sent.
+    pub(crate) released: Vec<PacketId>,
+    /// What is sent again without the hub.
+    pub(crate) held: Vec<Entry>,
 }
 
 /// What an acknowledgement was for.
@@ -165,37 +187,30 @@ impl Flight {
         Self { returning: entries, last, ..Self::default() }
     }
 
-    /// A new connection: everything waits to be delivered again. Gives the identifiers for which PUBREL has to
-    /// be sent again, oldest first.
-    pub(crate) fn resume(&mut self) -> Vec<PacketId> {
-        for entry in self.entries.drain(..) {
-            let of_use = match entry.phase {
-                // Without an identifier it was of QoS 0: it does not come again, or nobody minds.
-                Phase::Done => entry.qos != Qos::AtMostOnce && !entry.place.is_gone(),
-                Phase::Sent | Phase::Released => true,
-            };
-            if of_use {
-                self.returning.push_back(Entry { counts: false, ..entry });
-            }
+    /// A new connection: everything waits to be delivered again.
+    pub(crate) fn resume(&mut self, now: Timestamp) -> Again {
+        // A group gave its records of QoS 1 to others, or gives them anew.
+        self.returning.retain(|entry| !(entry.is_shared && entry.qos == Qos::AtLeastOnce));
+        for entry in self.entries.drain(..).filter(|entry| entry.qos != Qos::AtMostOnce) {
+            self.returning.push_back(Entry { counts: false, ..entry });
         }
         self.entries = VecDeque::new();
         self.busy = 0;
         self.ones = Vec::new();
-        self.returning.retain(|entry| entry.phase != Phase::Done || !entry.place.is_gone());
-        while self.returning.len() > RETURNING_MAX {
-            let at = self.returning.iter().position(|entry| entry.phase == Phase::Done).unwrap_or(0);
-            self.returning.remove(at);
+        let (held, mut others) =
+            self.returning.drain(..).partition::<VecDeque<_>, _>(|entry| entry.is_held(now));
+        // Of QoS 1 the client remembers no identifier.
+        others.retain(|entry| match (entry.phase, entry.qos) {
+            (Phase::Done, _) | (Phase::Sent, Qos::AtLeastOnce) => !entry.place.is_gone(),
+            _ => true,
+        });
+        while others.len() > RETURNING_MAX {
+            let at = others.iter().position(|entry| entry.phase == Phase::Done).unwrap_or(0);
+            others.remove(at);
         }
-        self.returning.iter().filter(|e| e.phase == Phase::Released).filter_map(|e| e.id).collect()
-    }
-
-    /// Takes the entries whose records are held here and were not taken by the client, oldest first: they are
-    /// sent again at once.
-    pub(crate) fn take_held(&mut self) -> Vec<Entry> {
-        let is_held = |entry: &Entry| entry.phase == Phase::Sent && matches!(entry.place, Place::Held(_));
-        let (held, others): (VecDeque<_>, VecDeque<_>) = self.returning.drain(..).partition(is_held);
         self.returning = others;
-        held.into()
+        let released = self.returning.iter().filter(|entry| entry.phase == Phase::Released);
+        Again { released: released.filter_map(|entry| entry.id).collect(), held: held.into() }
     }
 
     /// The entry of a record that is delivered again; it waits no longer.
@@ -203,28 +218,34 @@ impl Flight {
         &mut self,
         subscription: SubscriptionId,
         record: &Arc<Record>,
+        in_state: bool,
     ) -> Option<Entry> {
         if self.returning.is_empty() {
             return None;
         }
         let fits = |entry: &Entry| entry.subscription == subscription && entry.place.is(record);
         let found = self.returning.iter().position(fits).and_then(|at| self.returning.remove(at));
-        // What lies before this one in its lane was acked, and does not come again.
+        // What lies before this one in its lane does not come again; of QoS 1 the client remembers nothing.
         let is_over = |entry: &Entry| {
-            entry.phase == Phase::Done
+            (entry.phase == Phase::Done || entry.qos == Qos::AtLeastOnce)
                 && entry.subscription == subscription
                 && entry.place.is_before(record.position)
         };
-        self.returning.retain(|entry| !is_over(entry));
+        if !in_state {
+            self.returning.retain(|entry| !is_over(entry));
+        }
         if self.returning.is_empty() {
             self.returning = VecDeque::new();
         }
         found
     }
 
-    /// A free identifier; `None` where all are in use.
+    /// A free identifier; `None` where all are in use by packets under way.
     pub(crate) fn allocate(&mut self) -> Option<PacketId> {
-        if self.run == 0 {
+        if self.run == 0 && self.find_run().is_none() {
+            // What never came again has had its time.
+            let oldest = self.returning.iter().position(|entry| entry.phase == Phase::Sent)?;
+            self.returning.remove(oldest);
             self.find_run()?;
         }
         self.run -= 1;
@@ -265,6 +286,16 @@ impl Flight {
         self.entries.push_back(entry);
     }
 
+    /// Puts an entry of an earlier connection, whose client has the message, behind all others. The hub is told
+    /// at once of what it dealt a group.
+    pub(crate) fn push_returned(&mut self, mut entry: Entry) {
+        if entry.is_shared && entry.phase == Phase::Done {
+            self.ones.push((entry.subscription, entry.number));
+            entry.subscription = 0;
+        }
+        self.push(entry);
+    }
+
     /// A record of QoS 0 was sent: the hub is told when all before it arrived.
     pub(crate) fn follow(&mut self, subscription: SubscriptionId, number: u64, position: Option<Position>) {
         let place = position.map_or(Place::Nowhere, Place::Kept);
@@ -284,7 +315,9 @@ impl Flight {
             subscription,
             number,
             is_shared: false,
+            in_state: false,
             place,
+            record: None,
         });
     }
 
@@ -326,6 +359,7 @@ impl Flight {
         let Some(phase) = to(entry) else { return Found::Wrong };
         let again = entry.phase == phase;
         entry.phase = phase;
+        entry.record = None;
         if phase == Phase::Done {
             entry.id = None;
             self.busy -= usize::from(std::mem::take(&mut entry.counts));
@@ -349,7 +383,7 @@ impl Flight {
         {
             let position = match entry.place {
                 Place::Kept(position) => Some(position),
-                Place::Unkept(_) | Place::Held(_) | Place::Nowhere => None,
+                Place::Unkept(_) | Place::Nowhere => None,
             };
             told(entry.subscription, entry.number, position);
             self.entries.pop_front();
@@ -365,6 +399,9 @@ impl Flight {
             if entry.subscription == subscription {
                 entry.subscription = 0;
                 entry.place = Place::Nowhere;
+                if entry.is_shared {
+                    entry.record = None;
+                }
             }
         }
     }
@@ -381,7 +418,7 @@ fn next(id: u16) -> u16 {
 fn same_lane(place: &Place, position: Option<Position>) -> bool {
     match (place, position) {
         (Place::Kept(a), Some(b)) => a.same_lane(&b),
-        (Place::Nowhere | Place::Unkept(_) | Place::Held(_), None) => true,
+        (Place::Nowhere | Place::Unkept(_), None) => true,
         _ => false,
     }
 }
@@ -394,6 +431,8 @@ mod tests {
 
     use super::*;
 
+    const NOW: Timestamp = Timestamp::from_millis(0);
+
     fn entry(id: PacketId, qos: Qos, number: u64) -> Entry {
         Entry {
             id: Some(id),
@@ -403,7 +442,9 @@ mod tests {
             subscription: 1,
             number,
             is_shared: false,
+            in_state: false,
             place: Place::Nowhere,
+            record: None,
         }
     }
 
@@ -481,10 +522,11 @@ mod tests {
         let two = send(&mut flight, Qos::ExactlyOnce, 2);
         flight.follow(1, 3, None);
         flight.pubrec(two);
-        assert_eq!(flight.resume(), [two]);
+        let again = flight.resume(NOW);
+        assert!(again.released == [two] && again.held.is_empty());
         assert_eq!((flight.busy(), flight.returning(), flight.is_empty()), (0, 2, true));
         assert_eq!(flight.pubcomp(two), Found::Yes);
-        assert_eq!(flight.resume(), []);
+        assert!(flight.resume(NOW).released.is_empty());
         assert_eq!(flight.returning(), 1, "what never comes again and is done is forgotten");
         assert_ne!(flight.allocate(), Some(one), "an identifier that the client may know is not used again");
     }
@@ -501,11 +543,12 @@ mod tests {
                 let some = used.iter().nth(which.index(used.len().max(1))).copied();
                 match (step, some) {
                     (0, Some(id)) => {
-                        prop_assert_eq!(flight.puback(id), Found::Yes);
+                        prop_assert_eq!(flight.pubrec(id), Found::Yes);
+                        prop_assert_eq!(flight.pubcomp(id), Found::Yes);
                         used.remove(&id);
                     }
-                    (1, _) => drop(flight.resume()),
-                    _ => prop_assert!(used.insert(send(&mut flight, Qos::AtLeastOnce, 0))),
+                    (1, _) => drop(flight.resume(NOW)),
+                    _ => prop_assert!(used.insert(send(&mut flight, Qos::ExactlyOnce, 0))),
                 }
                 told(&mut flight);
                 prop_assert!(flight.busy() <= used.len());

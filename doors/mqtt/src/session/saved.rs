@@ -63,7 +63,7 @@ fn write_sub(sub: &Sub, into: &mut Writer<'_, BytesMut>) {
 fn write_entry(entry: &Entry, into: &mut Writer<'_, BytesMut>) {
     let place = match entry.place {
         Place::Kept(position) => Some(position),
-        Place::Unkept(_) | Place::Held(_) | Place::Nowhere => None,
+        Place::Unkept(_) | Place::Nowhere => None,
     };
     if entry.qos == Qos::AtMostOnce || (entry.phase == Phase::Done && place.is_none()) {
         return;
@@ -167,7 +167,18 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<Option<Entry>, ReadError> {
             offset: reader.u64_be()?,
         })
     };
-    Ok(Some(Entry { id, phase, qos, counts: false, subscription, number: 0, is_shared: false, place }))
+    Ok(Some(Entry {
+        id,
+        phase,
+        qos,
+        counts: false,
+        subscription,
+        number: 0,
+        is_shared: false,
+        in_state: false,
+        place,
+        record: None,
+    }))
 }
 
 fn qos(number: u8) -> Option<Qos> {
@@ -197,7 +208,18 @@ mod tests {
                 Place::Kept(Position { space: SpaceId(space), lane, epoch, offset })
             });
             let id = PacketId::new(id).filter(|_| phase != Phase::Done);
-            Entry { id, phase, qos, counts: false, subscription, number: 0, is_shared: false, place }
+            Entry {
+                id,
+                phase,
+                qos,
+                counts: false,
+                subscription,
+                number: 0,
+                is_shared: false,
+                in_state: false,
+                place,
+                record: None,
+            }
         }
     }
 

@@ -160,6 +160,14 @@ fn a_certificate_says_who_the_client_is() {
     });
 }
 
+/// MQTT-3.2.2-15
+#[test]
+fn a_client_that_takes_not_even_connack_is_let_go() {
+    let mut tiny = connect(V5);
+    tiny.properties.maximum_packet_size = std::num::NonZeroU32::new(4);
+    silent(Config::default()).client(connecting(tiny)).asked(drop).backend(welcome(HOUR)).closed(1009);
+}
+
 #[test]
 fn refusals_have_the_codes_of_each_version() {
     for (refused, v4, v5) in [

@@ -255,3 +255,71 @@ fn a_session_whose_memory_cannot_be_read_goes_on_with_a_new_one() {
         drop(story.client(PINGREQ).hears(|_| {}).open());
     }
 }
+
+/// MQTT-3.10.4-3
+#[test]
+fn what_was_begun_is_finished_though_its_subscription_is_gone() {
+    for record in [kept(5, QOS1, b"a"), unkept(QOS1, b"a")] {
+        let properties = UnsubscribeProperties::default();
+        let unsubscribe = Unsubscribe { id: pid(9), properties, filters: vec!["t/#"] };
+        let before = gone_with(V4, QOS1, std::slice::from_ref(&record))
+            .server(heard(V4, QOS1, 1, b"a"))
+            .client(bytes(V4, &Packet::Unsubscribe(unsubscribe)))
+            .asked(drop)
+            .backend(Answer::Done)
+            .asked(is_save)
+            .backend(Answer::Done)
+            .hears(|packet| assert_eq!(packet[0], 0xb0));
+        let mut opened = opened(HOUR, true);
+        opened.kept = Some(live(&before));
+        silent(Config::default())
+            .client(connecting(keeping(V4)))
+            .asked(drop)
+            .backend(Answer::Opened(Box::new(opened)))
+            .hears(|_| {})
+            .server(again(heard(V4, QOS1, 1, b"a")))
+            .client(puback(1))
+            .asked_nothing()
+            .silent();
+    }
+}
+
+/// MQTT-4.3.3-7
+#[test]
+fn what_was_begun_does_not_expire() {
+    let mut message = message("t/1", QOS2, b"a");
+    message.expires_at = Some(AT.plus(Duration::from_secs(1)));
+    let record = Arc::new(Record::new(Some(position(5)), 5, AT, message));
+    let before = gone_with(V4, QOS2, std::slice::from_ref(&record)).server(heard(V4, QOS2, 1, b"a"));
+    let mut opened = opened(HOUR, true);
+    opened.kept = Some(live(&before));
+    opened.subscriptions = vec![(1, yizhan_hub::Filter::new("t/#").unwrap(), Missed::NONE)];
+    silent(Config::default())
+        .pass(Duration::from_secs(2))
+        .client(connecting(keeping(V4)))
+        .asked(drop)
+        .backend(Answer::Opened(Box::new(opened)))
+        .hears(|_| {})
+        .asked(is_save)
+        .backend(Answer::Done)
+        .server(again(heard(V4, QOS2, 1, b"a")));
+}
+
+#[test]
+fn what_does_not_fit_the_client_any_more_is_given_up() {
+    let record = kept(5, QOS1, b"a long message");
+    let before = gone_with(V5, QOS1, std::slice::from_ref(&record));
+    let mut opened = opened(HOUR, true);
+    opened.kept = Some(live(&before));
+    opened.subscriptions = vec![(1, yizhan_hub::Filter::new("t/#").unwrap(), Missed::NONE)];
+    let mut small = keeping(V5);
+    small.properties.maximum_packet_size = std::num::NonZeroU32::new(20);
+    silent(Config::default())
+        .client(connecting(small))
+        .asked(drop)
+        .backend(Answer::Opened(Box::new(opened)))
+        .hears(|_| {})
+        .deliver([delivery(1, &record)])
+        .silent()
+        .asked(acks(1, Acked::Position(position(5))));
+}
