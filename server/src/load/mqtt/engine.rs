@@ -18,6 +18,8 @@ const READ_BYTES: usize = 256 * 1024;
 const OPENING_MAX: usize = 100;
 /// Clients that share a loopback address: where half of its ports are taken, finding a free one takes long.
 const PORTS_PER_ADDRESS: usize = 10_000;
+/// How long a client may have to wait for its turn to be connected: a broker that takes nobody is given up.
+const OPENING_WITHIN: Duration = Duration::from_secs(60);
 /// A client that has been silent for so long sends PINGREQ.
 const HEARTBEAT: Duration = Duration::from_secs(40);
 /// How often heartbeats are looked at.
@@ -108,7 +110,14 @@ impl<R: Role> Engine<R> {
     /// # Errors
     /// It cannot be connected, or another one ended.
     pub(super) fn connect(&mut self, number: usize, role: R) -> Result<(), String> {
+        let by = Instant::now() + OPENING_WITHIN;
         while self.opening >= OPENING_MAX {
+            if Instant::now() > by {
+                return Err(format!(
+                    "the broker takes no more than {} clients",
+                    self.clients.len() - self.opening
+                ));
+            }
             self.turn(Duration::from_millis(100))?;
         }
         let i = self.clients.len();
