@@ -1,8 +1,6 @@
 //! A session between two connections: what it remembers of deliveries that may not have arrived, how it
 //! falls asleep, and how it goes on.
 
-use rustc_hash::FxHashMap;
-
 use crate::{
     link::{Have, SubscriptionId},
     message::Position,
@@ -55,25 +53,31 @@ impl Outbox {
         if !self.replays {
             return;
         }
-        if self.replay.len() >= REPLAY_MAX
-            && let Some(old) = self.replay.pop_front()
+        let replay = self.replay.get_or_insert_default();
+        let old = if replay.len() >= REPLAY_MAX { replay.pop_front() } else { None };
+        replay.push_back(Replay { slot, life, number, what: what() });
+        if let Some(old) = old
             && let Some(of) = self.living(old.slot, old.life)
         {
             of.evicted = old.number;
         }
-        self.replay.push_back(Replay { slot, life, number, what: what() });
     }
 
     /// Forgets what the client acked.
     pub(crate) fn forget_acked(&mut self, slot: u32, life: u32, number: u64) {
-        self.replay.retain(|r| r.slot != slot || r.life != life || r.number > number);
+        if let Some(replay) = &mut self.replay {
+            replay.retain(|r| r.slot != slot || r.life != life || r.number > number);
+            if replay.is_empty() {
+                self.replay = None;
+            }
+        }
     }
 
     /// The connection is gone and the session lives on: kept feeds wait in their journals, the others here.
     pub(crate) fn fall_asleep(&mut self) {
         self.waker = None;
         self.asleep = true;
-        self.latest = FxHashMap::default();
+        self.latest = None;
         let subscriptions = &mut self.subscriptions;
         self.ready.retain(|r| {
             let Some(Some(subscription)) = subscriptions.get_mut(r.slot as usize) else { return false };
@@ -122,9 +126,9 @@ impl Outbox {
         let mut told = Vec::new();
         self.leave = None;
         self.asleep = false;
-        self.latest = FxHashMap::default();
+        self.latest = None;
         self.untold = false;
-        let replay = std::mem::take(&mut self.replay);
+        let replay = self.replay.take().map(|replay| *replay).unwrap_or_default();
         for (slot, subscription) in self.subscriptions.iter_mut().enumerate() {
             let Some(subscription) = subscription.as_deref_mut() else { continue };
             if let Some(share) = &mut subscription.share {

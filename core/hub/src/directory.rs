@@ -25,13 +25,68 @@ pub(crate) type Place = (SessionId, u32);
 /// Everybody who listens by one filter.
 #[derive(Default)]
 struct Entry {
-    listeners: RwLock<IndexMap<Place, Arc<Session>, FxBuildHasher>>,
+    listeners: RwLock<Listeners>,
+}
+
+/// Most topics have one listener: a device its own. A map for it would cost five times as much.
+#[derive(Default)]
+enum Listeners {
+    #[default]
+    None,
+    One(Place, Arc<Session>),
+    Many(Box<IndexMap<Place, Arc<Session>, FxBuildHasher>>),
+}
+
+impl Listeners {
+    fn insert(&mut self, place: Place, session: Arc<Session>) {
+        match self {
+            Self::None => *self = Self::One(place, session),
+            Self::One(only, _) if *only == place => *self = Self::One(place, session),
+            Self::One(..) => {
+                let Self::One(first, other) = std::mem::take(self) else { return };
+                *self = Self::Many(Box::new([(first, other), (place, session)].into_iter().collect()));
+            }
+            Self::Many(map) => drop(map.insert(place, session)),
+        }
+    }
+
+    fn remove(&mut self, place: Place) {
+        match self {
+            Self::One(only, _) if *only == place => *self = Self::None,
+            Self::None | Self::One(..) => {}
+            Self::Many(map) => {
+                map.swap_remove(&place);
+                // Not before the last: a topic that many come to and leave does not change its form each time.
+                if map.is_empty() {
+                    *self = Self::None;
+                }
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(..) => 1,
+            Self::Many(map) => map.len(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 impl Entry {
     fn each(&self, mut visit: impl FnMut(&Arc<Session>, u32)) {
-        for ((_, slot), session) in self.listeners.read().iter() {
-            visit(session, *slot);
+        match &*self.listeners.read() {
+            Listeners::None => {}
+            Listeners::One((_, slot), session) => visit(session, *slot),
+            Listeners::Many(map) => {
+                for ((_, slot), session) in map.iter() {
+                    visit(session, *slot);
+                }
+            }
         }
     }
 }
@@ -71,7 +126,7 @@ impl Node {
         let gone = |entry: &mut Option<Arc<Entry>>| {
             if entry.as_ref().is_some_and(|e| {
                 let mut listeners = e.listeners.write();
-                listeners.swap_remove(&place);
+                listeners.remove(place);
                 listeners.is_empty()
             }) {
                 *entry = None;
@@ -174,7 +229,7 @@ impl Directory {
         let mut shard = self.shard(filter.as_str()).write();
         if let Some(entry) = shard.get(filter.as_str()) {
             let mut listeners = entry.listeners.write();
-            listeners.swap_remove(&place);
+            listeners.remove(place);
             let empty = listeners.is_empty();
             drop(listeners);
             if empty {

@@ -472,7 +472,7 @@ impl Inner {
     pub(crate) fn close_link(session: &crate::session::Session, close: Close) {
         let waker = {
             let mut state = session.lock();
-            state.outbox.leave.get_or_insert(close);
+            state.outbox.leave.get_or_insert_with(|| Box::new(close));
             state.outbox.take_waker()
         };
         if let Some(waker) = waker {

@@ -342,7 +342,7 @@ impl Backend for Link {
             }
             if let Some(close) = state.outbox.leave.take() {
                 drop(state);
-                into.push(Delivery::Leave(close));
+                into.push(Delivery::Leave(*close));
                 return Poll::Ready(());
             }
             state.outbox.take(now.wall, into, max);

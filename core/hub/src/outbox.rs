@@ -33,8 +33,10 @@ const BUFFER_KEPT: usize = 32;
 #[derive(Default)]
 pub(crate) struct Outbox {
     pub(crate) subscriptions: Vec<Option<Box<Subscription>>>,
-    slots: FxHashMap<SubscriptionId, u32>,
-    free: Vec<u32>,
+    /// How many there are.
+    count: u32,
+    /// Where they are, once there are more than a few.
+    index: Option<Box<Index>>,
     pub(crate) ready: VecDeque<Ready>,
     pub(crate) ready_bytes: usize,
     /// Records in `ready`.
@@ -42,9 +44,9 @@ pub(crate) struct Outbox {
     /// How many were ever taken from the front of `ready`: makes places in it that stay true.
     popped: u64,
     /// Where the newest record of each topic and key waits, for spaces where only that one matters.
-    pub(crate) latest: FxHashMap<(u32, Topic, Option<Arc<str>>), u64>,
+    pub(crate) latest: Option<Box<Latest>>,
     /// Delivered and not acked, of spaces that keep nothing; only for sessions that outlive connections.
-    pub(crate) replay: VecDeque<Replay>,
+    pub(crate) replay: Option<Box<VecDeque<Replay>>>,
     pub(crate) replays: bool,
     /// Some subscription has missed records that were not told yet.
     pub(crate) untold: bool,
@@ -53,7 +55,7 @@ pub(crate) struct Outbox {
     /// Nobody is there to hear.
     pub(crate) asleep: bool,
     /// The link is to end, and why.
-    pub(crate) leave: Option<Close>,
+    pub(crate) leave: Option<Box<Close>>,
     /// The live link's task, when it waits.
     pub(crate) waker: Option<Waker>,
     /// What groups are to hear, once the lock is free.
@@ -64,6 +66,19 @@ pub(crate) struct Outbox {
     pub(crate) patient: bool,
     pub(crate) delivered: u64,
     pub(crate) missed: u64,
+}
+
+/// Places in `ready`, by subscription, topic and key.
+pub(crate) type Latest = FxHashMap<(u32, Topic, Option<Arc<str>>), u64>;
+
+/// Subscriptions up to which looking through all of them is quicker than an index, and smaller.
+const FEW: u32 = 8;
+
+/// Where subscriptions are.
+#[derive(Default)]
+struct Index {
+    slots: FxHashMap<SubscriptionId, u32>,
+    free: Vec<u32>,
 }
 
 pub(crate) struct Ready {
@@ -138,31 +153,56 @@ impl Outbox {
     /// Puts a subscription into a free slot; gives the slot.
     pub(crate) fn add(&mut self, mut subscription: Box<Subscription>, life: u32) -> u32 {
         subscription.life = life;
-        let slot = self.free.pop().unwrap_or_else(|| {
+        let free = match &mut self.index {
+            Some(index) => index.free.pop(),
+            None => self.subscriptions.iter().position(Option::is_none).and_then(|at| u32::try_from(at).ok()),
+        };
+        let slot = free.unwrap_or_else(|| {
+            self.subscriptions.reserve_exact(if self.subscriptions.is_empty() { 1 } else { 0 });
             self.subscriptions.push(None);
             u32::try_from(self.subscriptions.len() - 1).unwrap_or(u32::MAX)
         });
         self.behind |= subscription.is_behind() || subscription.wants_state;
-        self.slots.insert(subscription.id, slot);
+        self.count += 1;
+        let id = subscription.id;
         self.subscriptions[slot as usize] = Some(subscription);
+        if let Some(index) = &mut self.index {
+            index.slots.insert(id, slot);
+        } else if self.count > FEW {
+            let mut index = Box::<Index>::default();
+            for (slot, subscription) in (0..).zip(&self.subscriptions) {
+                match subscription {
+                    Some(subscription) => drop(index.slots.insert(subscription.id, slot)),
+                    None => index.free.push(slot),
+                }
+            }
+            self.index = Some(index);
+        }
         slot
     }
 
     /// How many subscriptions there are.
     pub(crate) fn len(&self) -> usize {
-        self.slots.len()
+        self.count as usize
     }
 
     /// The slot of a subscription.
     pub(crate) fn slot_of(&self, id: SubscriptionId) -> Option<u32> {
-        self.slots.get(&id).copied()
+        if let Some(index) = &self.index {
+            return index.slots.get(&id).copied();
+        }
+        let at = self.subscriptions.iter().position(|s| s.as_ref().is_some_and(|s| s.id == id))?;
+        u32::try_from(at).ok()
     }
 
     /// Takes a subscription out. What waits for it is passed over later.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Box<Subscription>> {
         let subscription = self.subscriptions.get_mut(slot as usize)?.take()?;
-        self.slots.remove(&subscription.id);
-        self.free.push(slot);
+        self.count -= 1;
+        if let Some(index) = &mut self.index {
+            index.slots.remove(&subscription.id);
+            index.free.push(slot);
+        }
         Some(subscription)
     }
 
@@ -246,7 +286,8 @@ impl Outbox {
         let latest_key =
             (lag == Lag::Latest).then(|| (slot, record.message.topic.clone(), record.message.key.clone()));
         if let Some(key) = &latest_key
-            && let Some(place) = self.latest.get(key).and_then(|at| at.checked_sub(self.popped))
+            && let Some(place) =
+                self.latest.as_ref().and_then(|l| l.get(key)).and_then(|at| at.checked_sub(self.popped))
             && let Some(waiting) = self.ready.get_mut(place as usize)
             && waiting.life == subscription.life
         {
@@ -256,7 +297,7 @@ impl Outbox {
         }
         match verdict {
             Verdict::Overflow(Lag::Close) if !self.patient => {
-                self.leave.get_or_insert(Close::TOO_SLOW);
+                self.leave.get_or_insert_with(|| Box::new(Close::TOO_SLOW));
                 return Pushing::Settled;
             }
             Verdict::Overflow(_) => {
@@ -281,7 +322,7 @@ impl Outbox {
             self.ready.push_back(Ready { slot, life, what: What::Missed(missed, gap) });
         }
         if let Some(key) = latest_key {
-            self.latest.insert(key, self.popped + self.ready.len() as u64);
+            self.latest.get_or_insert_default().insert(key, self.popped + self.ready.len() as u64);
         }
         self.enqueue(slot, life, What::Record(record.clone()));
         Pushing::Settled
@@ -391,9 +432,7 @@ impl Outbox {
         if self.ready.is_empty() {
             self.tell_room();
             (self.ready_bytes, self.ready_records) = (0, 0);
-            if !self.latest.is_empty() {
-                self.latest = FxHashMap::default();
-            }
+            self.latest = None;
             if self.ready.capacity() > BUFFER_KEPT {
                 self.ready = VecDeque::new();
             }
