@@ -15,6 +15,8 @@ mod compose;
 mod config;
 mod control;
 mod figures;
+#[cfg(all(feature = "admin", feature = "mqtt"))]
+mod follow;
 mod keys;
 mod limits;
 mod load;

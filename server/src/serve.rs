@@ -120,7 +120,7 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
         #[cfg(feature = "mqtt")]
         net: site.meters(),
         #[cfg(feature = "admin")]
-        views: views(&figures, &shared, &listening, &store, first_run),
+        views: views(&figures, &shared, &listening, &store, first_run, &mqtt),
     })?;
     site.listen_http(&config.http)?;
     for door in &doors.all {
@@ -234,6 +234,7 @@ fn views(
     listening: &Arc<AtomicBool>,
     store: &Arc<Stores>,
     first_run: bool,
+    mqtt: &crate::compose::Mqtt,
 ) -> yizhan_admin::Views {
     let (newest, metrics, draining) = (figures.clone(), figures.clone(), figures.clone());
     let (settings, listening, store) = (config.clone(), listening.clone(), store.clone());
@@ -249,6 +250,11 @@ fn views(
         listening: Arc::new(move || listening.load(Relaxed)),
         draining: Arc::new(move || draining.is_draining()),
         store_trouble: Arc::new(move || store.trouble(settings.load().store.reserve_bytes)),
+        #[cfg(feature = "mqtt")]
+        traces: Some(Arc::new(crate::follow::Follow(mqtt.traces.clone()))),
+        #[cfg(not(feature = "mqtt"))]
+        traces: None,
+        bridges: Arc::new(Vec::new),
     }
 }
 

@@ -6,9 +6,9 @@ use yizhan_talk::{Close, Timestamp};
 
 use crate::{
     access::Principal,
-    hub::Hub,
+    hub::{Hub, Inner},
     link::{Deal, Refused, SubscriptionId},
-    message::SessionId,
+    message::{Qos, SessionId},
     space::Space,
     store::{JournalFigures, TopicSummary},
     topic::{Filter, Topic},
@@ -67,6 +67,8 @@ pub struct SubscriptionView {
     pub id: SubscriptionId,
     /// What it listens to.
     pub filter: Filter,
+    /// How surely records are wanted, at most.
+    pub qos: Qos,
     /// Records delivered so far.
     pub delivered: u64,
     /// Whether it reads from the journal at the moment, because it fell behind or came back.
@@ -135,6 +137,25 @@ impl Hub {
         found.sort_unstable_by_key(|s| s.id);
         found.truncate(most);
         found.iter().map(|s| s.view()).collect()
+    }
+
+    /// One session.
+    #[must_use]
+    pub fn session(&self, id: SessionId) -> Option<SessionView> {
+        self.inner.sessions.find(id).map(|session| session.view())
+    }
+
+    /// Ends a session's connection, as if the line was lost: it sleeps as long as it is kept. Nothing happens to
+    /// one that sleeps already.
+    ///
+    /// # Errors
+    /// [`Refused::NoSession`].
+    pub fn disconnect(&self, id: SessionId, close: Close) -> Result<(), Refused> {
+        let session = self.inner.sessions.find(id).ok_or(Refused::NoSession)?;
+        if session.view().connection.is_some() {
+            Inner::close_link(&session, close);
+        }
+        Ok(())
     }
 
     /// Ends a session: its connection is closed with `close`, its last message published.

@@ -224,6 +224,7 @@ impl Session {
             user: self.principal().user.clone(),
             id: subscription.id,
             filter: subscription.filter.clone(),
+            qos: subscription.qos,
             delivered: subscription.number,
             behind: subscription.is_behind(),
             group: subscription.share.as_ref().map(|share| share.name.clone()),

@@ -76,11 +76,24 @@ impl Api {
             ("POST", ["me", "password"]) => self.change_password(ask, actor).await,
             ("GET", ["overview"]) => self.overview(ask),
             ("GET", ["sessions"]) => self.sessions(ask, actor),
+            ("GET", ["sessions", id]) => self.one_session(ask, actor, id),
             ("DELETE", ["sessions", id]) => self.kick(actor, id).await,
+            ("POST", ["sessions", id, "disconnect"]) => self.disconnect(actor, id).await,
             ("GET", ["connections"]) => self.connections(ask, actor),
             ("GET", ["topics"]) => self.topics(ask),
             ("GET", ["subscriptions"]) => self.subscriptions(ask),
             ("GET", ["spaces"]) => self.spaces(ask),
+            ("GET", ["groups"]) => self.groups(ask),
+            ("GET", ["bridges"]) => self.bridges(ask),
+            ("GET", ["delayed"]) => self.delayed(ask).await,
+            ("DELETE", ["delayed", id]) => self.cancel_delayed(actor, id).await,
+            ("DELETE", ["retained"]) => self.clear_retained(ask, actor).await,
+            ("GET", ["bans"]) => self.bans(ask, actor),
+            ("POST", ["bans"]) => self.ban(ask, actor).await,
+            ("DELETE", ["bans"]) => self.unban(ask, actor).await,
+            ("GET", ["traces"]) => self.traces(ask),
+            ("POST", ["traces"]) => self.start_trace(ask, actor).await,
+            ("DELETE", ["traces"]) => self.stop_trace(ask),
             ("GET", ["audit"]) => self.audit(ask).await,
             ("GET", ["config"]) => self.config(ask),
             ("GET", ["accounts"]) => self.accounts(ask, actor).await,
@@ -121,7 +134,9 @@ fn who_may(segments: &[&str]) -> Option<For> {
         ["overview" | "topics" | "subscriptions" | "spaces" | "audit" | "config" | "accounts" | "invite"] => {
             For::Admins
         }
-        ["accounts", _] => For::Admins,
+        ["sessions", _, "disconnect"] => For::Oneself,
+        ["groups" | "bridges" | "delayed" | "retained" | "bans" | "traces"] => For::Admins,
+        ["accounts" | "delayed", _] => For::Admins,
         _ => return None,
     })
 }

@@ -1,12 +1,13 @@
 //! What machines ask: is it alive, is it ready, what does it count.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{StatusCode, header::HOST};
+use serde::Serialize;
 use serde_json::Value;
 use yizhan_identity::administers;
 use yizhan_net::{Request, Response, reply};
-use yizhan_talk::Timestamp;
+use yizhan_talk::{Now, Timestamp};
 
 use crate::{
     api::{ADMINS_ONLY, Api, NO_TOKEN},
@@ -36,6 +37,50 @@ pub struct Views {
     pub draining: Arc<dyn Fn() -> bool + Send + Sync>,
     /// What keeps the store from taking messages, where something does.
     pub store_trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// How clients are followed; `None` where no door can.
+    pub traces: Option<Arc<dyn Traces>>,
+    /// The bridges to other brokers, as they are now.
+    pub bridges: Arc<dyn Fn() -> Vec<Bridge> + Send + Sync>,
+}
+
+/// How clients are followed, packet by packet.
+pub trait Traces: Send + Sync {
+    /// Follows a client for a while. Gives the topic on which its lines are published.
+    ///
+    /// # Errors
+    /// Why it cannot be followed, as a sentence.
+    fn start(&self, now: Now, client: &str, time: Duration) -> Result<String, String>;
+
+    /// Ends it before its time.
+    fn stop(&self, client: &str);
+
+    /// Who is followed now.
+    fn clients(&self) -> Vec<String>;
+}
+
+/// A bridge to another broker, as it is now.
+#[derive(Debug, Clone, Serialize)]
+pub struct Bridge {
+    /// Its name in the config.
+    pub name: String,
+    /// The other broker's address.
+    pub address: String,
+    /// Since when the line is up, ms; `None` while it is down.
+    pub connected_at: Option<u64>,
+    /// Why the line was last lost, or did not come up.
+    pub last_error: Option<String>,
+    /// Attempts in a row that failed.
+    pub failures: u32,
+    /// Messages that the other broker has not confirmed.
+    pub waiting: u64,
+    /// Messages that the other broker has taken.
+    pub sent: u64,
+    /// Messages that came from there and were published here.
+    pub received: u64,
+    /// Messages that one of both sides did not take.
+    pub dropped: u64,
+    /// Messages that could not be kept while the line was down.
+    pub missed: u64,
 }
 
 impl fmt::Debug for Views {

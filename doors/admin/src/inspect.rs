@@ -3,25 +3,18 @@
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 use yizhan_hub::{
-    Filter, Keep, Lag, SessionId, Topic,
-    inspect::{SessionView, SpaceView, SubscriptionView, TopicView},
+    Filter, Keep, Lag, Topic,
+    inspect::{SpaceView, SubscriptionView, TopicView},
 };
-use yizhan_identity::{Actor, What, administers};
-use yizhan_talk::Close;
 
 use crate::{
     api::Api,
     ask::{Answered, Ask, Problem, Reply},
+    clients::NO_SESSION,
 };
 
-/// Sessions that one look for connections goes through; then the caller goes on with `after`.
-const SESSIONS_LOOKED_AT_MAX: usize = 20_000;
-/// Sessions that the hub is asked for at a time.
-const SESSIONS_PAGE: usize = 1_000;
 /// Subscriptions of other filters that are passed over when one filter's are looked for.
 const SUBSCRIPTIONS_LOOKED_AT_MAX: usize = 100_000;
-
-const NO_SESSION: Problem = Problem::new(301, "there is no such session");
 
 impl Api {
     pub(crate) fn overview(&self, ask: &Ask) -> Answered {
@@ -37,58 +30,6 @@ impl Api {
             "first_run": views.first_run,
             "figures": figures,
         }))
-    }
-
-    pub(crate) fn sessions(&self, ask: &Ask, actor: Actor<'_>) -> Answered {
-        ask.takes(&["user", "limit", "after"])?;
-        let (limit, after) = (ask.limit()?, ask.parse("after")?);
-        let found = self.hub.sessions(whose(ask, actor)?, after, limit);
-        let next = if found.len() == limit { found.last().map(|view| view.id.to_string()) } else { None };
-        let items: Vec<_> = found.iter().map(session).collect();
-        Reply::list(&items, next)
-    }
-
-    pub(crate) fn connections(&self, ask: &Ask, actor: Actor<'_>) -> Answered {
-        ask.takes(&["user", "limit", "after"])?;
-        let (limit, user) = (ask.limit()?, whose(ask, actor)?);
-        let mut after: Option<SessionId> = ask.parse("after")?;
-        let (mut items, mut looked_at) = (Vec::new(), 0);
-        let next = loop {
-            let page = self.hub.sessions(user, after, SESSIONS_PAGE);
-            looked_at += page.len();
-            let is_last = page.len() < SESSIONS_PAGE;
-            for view in page {
-                after = Some(view.id);
-                if view.connection.is_some() {
-                    items.push(session(&view));
-                }
-                if items.len() == limit {
-                    break;
-                }
-            }
-            if items.len() == limit || looked_at >= SESSIONS_LOOKED_AT_MAX {
-                break after.map(|id| id.to_string());
-            }
-            if is_last {
-                break None;
-            }
-        };
-        Reply::list(&items, next)
-    }
-
-    pub(crate) async fn kick(&self, actor: Actor<'_>, id: &str) -> Answered {
-        let id: SessionId = id.parse().map_err(|_| NO_SESSION)?;
-        let before = id.0.checked_sub(1).map(SessionId);
-        let found = self.hub.sessions(None, before, 1);
-        let view = found.first().filter(|view| view.id == id).ok_or(NO_SESSION)?;
-        // Whoever may not know of it hears that it is not there.
-        if view.user != actor.who.user && !administers(actor.who) {
-            return Err(NO_SESSION);
-        }
-        self.hub.kick(id, Close::KICKED)?;
-        let detail = format!("session {id}");
-        self.identity.record(actor, What::SessionKick, Some(&view.user), Some(&detail)).await;
-        Reply::empty()
     }
 
     pub(crate) fn topics(&self, ask: &Ask) -> Answered {
@@ -146,46 +87,12 @@ impl Api {
     }
 }
 
-/// Whose sessions are shown: everybody's to operators, else one's own.
-fn whose<'a>(ask: &'a Ask, actor: Actor<'a>) -> Result<Option<&'a str>, Problem> {
-    let user = ask.query("user");
-    if administers(actor.who) {
-        return Ok(user);
-    }
-    match user {
-        Some(user) if *user != *actor.who.user => Err(crate::api::ADMINS_ONLY),
-        _ => Ok(Some(&actor.who.user)),
-    }
-}
-
-fn read_topic(name: &str) -> Result<Topic, Problem> {
+pub(crate) fn read_topic(name: &str) -> Result<Topic, Problem> {
     Topic::new(name).map_err(|bad| yizhan_hub::Refused::from(bad).into())
 }
 
 fn read_filter(name: &str) -> Result<Filter, Problem> {
     Filter::new(name).map_err(|bad| yizhan_hub::Refused::from(bad).into())
-}
-
-fn session(view: &SessionView) -> Value {
-    let connection = view.connection.as_ref().map(|connection| {
-        json!({
-            "door": connection.door,
-            "address": connection.address,
-            "secure": connection.secure,
-            "since": connection.since.as_millis(),
-        })
-    });
-    json!({
-        "id": view.id.to_string(),
-        "user": view.user,
-        "device": view.device,
-        "opened_at": view.opened_at.as_millis(),
-        "subscriptions": view.subscriptions,
-        "waiting": view.waiting,
-        "delivered": view.delivered,
-        "missed": view.missed,
-        "connection": connection,
-    })
 }
 
 fn topic(view: &TopicView) -> Value {
@@ -205,6 +112,8 @@ fn subscription(view: &SubscriptionView) -> Value {
         "user": view.user,
         "id": view.id,
         "filter": view.filter.as_str(),
+        "qos": view.qos as u8,
+        "group": view.group,
         "delivered": view.delivered,
         "behind": view.behind,
     })

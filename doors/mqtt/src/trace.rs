@@ -242,6 +242,12 @@ impl Traces {
         }
     }
 
+    /// Where a client's lines are published; `None` where it cannot be a client id.
+    #[must_use]
+    pub fn topic(client: &str) -> Option<Topic> {
+        topic_of(client)
+    }
+
     /// Who is followed now.
     #[must_use]
     pub fn clients(&self) -> Vec<Box<str>> {

@@ -53,6 +53,18 @@ pub enum What {
     /// A session was ended by an operator, or by its user from elsewhere.
     #[serde(rename = "session.kick")]
     SessionKick,
+    /// A session's connection was ended by an operator, or by its user from elsewhere; the session was not.
+    #[serde(rename = "session.disconnect")]
+    SessionDisconnect,
+    /// A topic's retained value was taken away by an operator.
+    #[serde(rename = "retained.clear")]
+    RetainedClear,
+    /// A message that waited for its time was cancelled by an operator.
+    #[serde(rename = "delayed.cancel")]
+    DelayedCancel,
+    /// An operator began to follow a client, packet by packet.
+    #[serde(rename = "trace.start")]
+    TraceStart,
     /// Somebody was banned: by an operator, or by the server for coming and going too often.
     #[serde(rename = "ban.create")]
     BanCreate,

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests are the world around a door")]
 
 mod accounts;
+mod clients;
 mod http;
 mod inside;
 mod world;

@@ -12,7 +12,7 @@ use futures_util::FutureExt as _;
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use yizhan_admin::{Api, Ask, Reply, Views};
+use yizhan_admin::{Api, Ask, Bridge, Reply, Traces, Views};
 use yizhan_hub::{
     Answer, Call, Content, Credentials, Filter, Hello, Hub, HubLimits, Keep, Lag, Limits, Link, Options,
     Peer, Space, Topic,
@@ -37,6 +37,26 @@ pub(crate) struct Switches {
     pub(crate) listening: AtomicBool,
     pub(crate) draining: AtomicBool,
     pub(crate) full: AtomicBool,
+}
+
+/// Clients that are followed.
+#[derive(Default)]
+struct Followed(Mutex<Vec<String>>);
+
+impl Traces for Followed {
+    fn start(&self, _: Now, client: &str, time: Duration) -> Result<String, String> {
+        if time > Duration::from_secs(3600) {
+            return Err("a client is not followed so long".into());
+        }
+        self.0.lock().push(client.into());
+        Ok(format!("$SYS/trace/{client}"))
+    }
+    fn stop(&self, client: &str) {
+        self.0.lock().retain(|known| known != client);
+    }
+    fn clients(&self) -> Vec<String> {
+        self.0.lock().clone()
+    }
 }
 
 pub(crate) struct World {
@@ -108,6 +128,21 @@ impl World {
             listening: Arc::new(move || listening.listening.load(SeqCst)),
             draining: Arc::new(move || draining.draining.load(SeqCst)),
             store_trouble: Arc::new(move || full.full.load(SeqCst).then(|| "the disk is full".into())),
+            traces: Some(Arc::new(Followed::default())),
+            bridges: Arc::new(|| {
+                vec![Bridge {
+                    name: "cloud".into(),
+                    address: "broker.example:8883".into(),
+                    connected_at: None,
+                    last_error: Some("refused".into()),
+                    failures: 3,
+                    waiting: 2,
+                    sent: 1,
+                    received: 0,
+                    dropped: 0,
+                    missed: 0,
+                }]
+            }),
         };
         let api = Api::new(hub.clone(), identity.clone(), Arc::new(views));
         Self { api, hub, identity, clock, switches, work: Mutex::new(work) }
