@@ -31,14 +31,15 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tracing::{debug, info, warn};
-use yizhan_hub::{Answer, Call, Content, Credentials, Hub, Link, Peer, Topic, message::RETAINED};
+use tracing::{debug, warn};
+use yizhan_hub::{Answer, Call, Content, Credentials, Hub, Link, Peer, Qos, Topic, message::RETAINED};
 use yizhan_net::{DialError, Ended, Next, Outgoing, Site, SiteError, drive};
 use yizhan_talk::{Backend as _, Called, Close, Timestamp};
 
 use crate::wire::Version;
 pub use config::{Config, Password, Protocol, Rule};
-use connection::{Bridge, hello};
+use connection::{Bridge, adopt, hello, wishes};
+use memory::Memory;
 use ranked::Ranks;
 pub use rules::VIA;
 use rules::{Hops, Paths};
@@ -147,6 +148,8 @@ impl Bridges {
             let (dialer, hub, one) = (site.dialer(), self.hub.clone(), one.clone());
             site.task(DOOR, async move {
                 one.status.tell(false);
+                // From now on the hub collects what is to go there, line or no line.
+                visit(&hub, &one).await;
                 let (target, backoff) = (one.setup.config.target(), one.setup.config.backoff());
                 let each = |dialled| attempt(hub.clone(), one.clone(), dialled);
                 dialer.keep(DOOR, &target, backoff, each).await;
@@ -216,8 +219,8 @@ async fn attempt(hub: Hub, one: Arc<One>, dialled: Result<Outgoing, DialError>) 
     if was_up { Next::Worked } else { Next::Failed }
 }
 
-/// Comes back to the bridge's sessions for a moment, now and then, so that the hub keeps them as long as the line
-/// is down.
+/// Comes to the bridge's sessions for a moment, at the start and then now and then, so that the hub collects
+/// messages for them and keeps them as long as the line is down.
 async fn visit(hub: &Hub, one: &One) {
     let now = hub.now();
     let is_due = one.visited.lock().is_none_or(|at| now.wall.since(at) >= VISIT_INTERVAL);
@@ -227,13 +230,35 @@ async fn visit(hub: &Hub, one: &One) {
     *one.visited.lock() = Some(now.wall);
     for rank in 0..=one.setup.paths.out.len() {
         let mut link = hub.link(peer());
-        let hello = hello(&one.setup.session_name(rank), one.setup.credentials(), None);
-        let answer = match link.call(now, Call::Hello(Box::new(hello))) {
-            Called::Done(answer) => answer,
-            Called::Later(answer) => answer.await,
-        };
-        if let Answer::Refused(refused) = answer {
-            info!(bridge = %one.setup.name, %refused, "a bridge is not admitted by this server's hub");
+        let memory = Memory::new(now);
+        let hello = hello(&one.setup.session_name(rank), one.setup.credentials(), Some(memory.clone()));
+        let mut refused = None;
+        match done(link.call(now, Call::Hello(Box::new(hello)))).await {
+            Answer::Opened(opened) => {
+                adopt(&opened, &memory);
+                for wish in wishes(&one.setup, rank, &opened.subscriptions) {
+                    // Of QoS 0 nothing is collected, and what is retained is wanted when the line is there.
+                    if wish.qos == Qos::AtMostOnce {
+                        continue;
+                    }
+                    if let Answer::Refused(why) = done(link.call(now, Call::Subscribe(Box::new(wish)))).await
+                    {
+                        refused = Some(why);
+                    }
+                }
+            }
+            Answer::Refused(why) => refused = Some(why),
+            _ => {}
         }
+        if let Some(refused) = refused {
+            warn!(bridge = %one.setup.name, %refused, "this server's hub does not let a bridge collect messages");
+        }
+    }
+}
+
+async fn done(called: Called<Answer>) -> Answer {
+    match called {
+        Called::Done(answer) => answer,
+        Called::Later(answer) => answer.await,
     }
 }

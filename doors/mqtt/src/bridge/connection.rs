@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 use tracing::debug;
 use yizhan_hub::{
     Answer, Call, Delivery, Refused, SessionId,
@@ -32,7 +32,7 @@ use yizhan_talk::{Again, Backend, Close, Connection, Fault, Now, Out};
 use super::{Setup, memory::Memory, ranked::Ranked, status::Status};
 use crate::wire::{self, Limits, Packet, PacketId, Reason, Version, WireError, packet::Disconnect};
 use opening::Stage;
-pub(super) use opening::hello;
+pub(super) use opening::{adopt, hello, wishes};
 use outward::Rank;
 use saving::Saving;
 
@@ -374,12 +374,4 @@ impl<B: HubRanks> Bridge<B> {
             }
         }
     }
-}
-
-/// A message on its way from the other broker to the hub.
-type Arriving = Box<yizhan_hub::link::Publish>;
-
-/// Bytes of a packet that are kept longer than the packet.
-fn owned(bytes: &[u8]) -> Bytes {
-    Bytes::copy_from_slice(bytes)
 }

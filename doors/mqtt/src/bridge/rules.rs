@@ -101,10 +101,12 @@ impl Hops {
         nodes.clone().count() <= self.max && nodes.all(|node| *node != *self.node)
     }
 
-    /// The way of a message that leaves; `None` where it has come far enough.
+    /// The way of a message that leaves; `None` where it has come far enough, or has left from here before and
+    /// came back by the door.
     pub(super) fn leaving(&self, via: Option<&str>) -> Option<String> {
         let via = via.unwrap_or_default();
-        if via.split_whitespace().count() >= self.max {
+        let mut nodes = via.split_whitespace();
+        if nodes.clone().count() >= self.max || nodes.any(|node| *node == *self.node) {
             return None;
         }
         Some(if via.is_empty() { self.node.to_string() } else { format!("{via} {}", self.node) })
@@ -152,6 +154,7 @@ mod tests {
         assert_eq!(hops.leaving(None).as_deref(), Some("node-a"));
         assert_eq!(hops.leaving(Some("b")).as_deref(), Some("b node-a"));
         assert_eq!(hops.leaving(Some("b c")), None);
+        assert_eq!(hops.leaving(Some("node-a")), None);
         assert!(hops.may_enter(None) && hops.may_enter(Some("b c")));
         assert!(!hops.may_enter(Some("b node-a")) && !hops.may_enter(Some("b c d")));
     }

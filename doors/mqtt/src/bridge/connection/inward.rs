@@ -1,11 +1,12 @@
 //! From the other broker to the hub: confirmed once the hub has it.
 
+use bytes::Bytes;
 use tracing::warn;
-use yizhan_hub::{Answer, Call, Qos};
+use yizhan_hub::{Answer, Call, Qos, link::Publish as Message};
 use yizhan_talk::{Now, Out};
 
 use super::{
-    Arriving, Asked, Bridge, FAILED, HubRanks, owned,
+    Asked, Bridge, FAILED, HubRanks,
     saving::{After, is_passing},
 };
 use crate::{
@@ -51,7 +52,7 @@ impl<B: HubRanks> Bridge<B> {
             Some(id) => {
                 let main = self.main();
                 message.id = Some(self.number(id).into());
-                self.after_save(main, After::Take(id, message), out);
+                self.after_save(main, After::Take(id, Box::new(message)), out);
             }
             None => {
                 self.taking += usize::from(publish.id.is_some());
@@ -79,7 +80,7 @@ impl<B: HubRanks> Bridge<B> {
     }
 
     /// What the hub is to publish; `None` where no rule is for it, or it was here before.
-    fn message(&self, publish: &Publish<'_>) -> Option<Arriving> {
+    fn message(&self, publish: &Publish<'_>) -> Option<Message> {
         let user = &publish.properties.user;
         let via = user.iter().rev().find(|(name, _)| *name == VIA).map(|(_, via)| *via);
         if !self.setup.hops.may_enter(via) {
@@ -94,8 +95,8 @@ impl<B: HubRanks> Bridge<B> {
                 return None;
             }
         };
-        match carry::message(publish, topic, owned(publish.payload)) {
-            Ok(message) => Some(Box::new(message)),
+        match carry::message(publish, topic, Bytes::copy_from_slice(publish.payload)) {
+            Ok(message) => Some(message),
             Err(reason) => {
                 warn!(bridge = %self.setup.name, reason, "a message does not cross the bridge");
                 self.status.count_dropped();
@@ -104,9 +105,9 @@ impl<B: HubRanks> Bridge<B> {
         }
     }
 
-    fn publish_here(&mut self, id: Option<PacketId>, message: Arriving, out: &mut Out<B>) {
+    fn publish_here(&mut self, id: Option<PacketId>, message: Message, out: &mut Out<B>) {
         let main = self.main();
-        self.ask(main, Asked::Publish { id, is_exact: false }, Call::Publish(*message), out);
+        self.ask(main, Asked::Publish { id, is_exact: false }, Call::Publish(message), out);
     }
 
     /// Whether a PUBLISH of QoS 2 came before (MQTT-4.3.3-10).
@@ -147,9 +148,9 @@ impl<B: HubRanks> Bridge<B> {
     }
 
     /// A message of QoS 2 is known to us after a restart: now the hub may have it.
-    pub(super) fn take_exact(&mut self, id: PacketId, message: Arriving, out: &mut Out<B>) {
+    pub(super) fn take_exact(&mut self, id: PacketId, message: Message, out: &mut Out<B>) {
         let main = self.main();
-        self.ask(main, Asked::Publish { id: Some(id), is_exact: true }, Call::Publish(*message), out);
+        self.ask(main, Asked::Publish { id: Some(id), is_exact: true }, Call::Publish(message), out);
     }
 
     /// The hub's answer to a message.

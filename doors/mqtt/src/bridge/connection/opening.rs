@@ -2,16 +2,21 @@
 
 use std::{any::Any, num::NonZeroU16, sync::Arc, time::Duration};
 
-use tracing::{debug, warn};
+use tracing::warn;
 use yizhan_hub::{
-    Answer, Call, Credentials, Hello, Qos,
+    Answer, Call, Credentials, Filter, Hello, Keepsake, Qos,
     link::{Kept, Name, Opened, Start, Subscribe, SubscriptionId},
+    store::Missed,
 };
 use yizhan_talk::{Now, Out};
 
 use super::{Asked, Bridge, ENDED, FAILED, HubRanks, saving::After};
 use crate::{
-    bridge::memory::{Memory, Phase, Place},
+    bridge::{
+        Setup,
+        memory::{Memory, Phase, Place},
+        rules::Path,
+    },
     wire::{
         Packet, Reason, Version,
         packet::{self, Connack, Connect, Hidden, Options, Reasons, RetainHandling},
@@ -50,7 +55,7 @@ impl<B: HubRanks> Bridge<B> {
     }
 
     fn hello(&self, rank: usize) -> Hello {
-        let keepsake = Some(self.memories[rank].clone() as Arc<dyn yizhan_hub::Keepsake>);
+        let keepsake = Some(self.memories[rank].clone() as Arc<dyn Keepsake>);
         hello(&self.setup.session_name(rank), self.setup.credentials(), keepsake)
     }
 
@@ -64,13 +69,8 @@ impl<B: HubRanks> Bridge<B> {
             _ => return,
         };
         self.sessions[rank] = opened.session;
-        if let Some(memory) = memory_of(&opened) {
-            self.memories[rank] = memory;
-        }
+        self.memories[rank] = adopt(&opened, &self.memories[rank]);
         self.memories[rank].lock().begin();
-        if opened.resumed {
-            opened.place.put(self.memories[rank].clone());
-        }
         if rank == self.main() {
             self.is_resumed = opened.resumed;
         } else {
@@ -86,39 +86,15 @@ impl<B: HubRanks> Bridge<B> {
         Stage::Subscribing(waiting.count())
     }
 
-    /// Subscribes to what the paths of a rank want. A filter that the session has goes on where it stands, under
-    /// its number; what no path wants any more is given up.
-    fn wish(
-        &mut self,
-        rank: usize,
-        had: &[(SubscriptionId, yizhan_hub::Filter, yizhan_hub::store::Missed)],
-        out: &mut Out<B>,
-    ) {
-        let mut next = had.iter().map(|(id, ..)| *id).max().unwrap_or(0);
-        let paths = self.setup.paths.out[rank].paths.clone();
-        for (i, path) in paths.iter().enumerate() {
-            let before = had.iter().find(|(_, filter, _)| *filter == path.filter);
-            let id = before.map_or_else(
-                || {
-                    next += 1;
-                    next
-                },
-                |(id, ..)| *id,
-            );
-            self.ranks[rank].name(i, id);
-            let wish = Subscribe {
-                from: if before.is_some() { Start::Keep } else { Start::Now },
-                // What is retained here is retained there, from the beginning.
-                with_state: before.is_none(),
-                window: Some(self.setup.config.inflight_max.into()),
-                no_local: true,
-                qos: path.qos,
-                ..Subscribe::new(id, path.filter.clone())
-            };
-            self.ask(rank, Asked::Subscribe { path: i }, Call::Subscribe(Box::new(wish)), out);
+    /// Subscribes to what the paths of a rank want, and gives up what none wants any more.
+    fn wish(&mut self, rank: usize, had: &[Had], out: &mut Out<B>) {
+        let setup = self.setup.clone();
+        for (path, wish) in wishes(&setup, rank, had).into_iter().enumerate() {
+            self.ranks[rank].name(path, wish.id);
+            self.ask(rank, Asked::Subscribe { path }, Call::Subscribe(Box::new(wish)), out);
         }
         for (id, filter, _) in had {
-            if !paths.iter().any(|path| path.filter == *filter) {
+            if !setup.paths.out[rank].paths.iter().any(|path| path.filter == *filter) {
                 self.ask(rank, Asked::Unheard, Call::Unsubscribe(*id), out);
                 self.memories[rank].lock().give_up(|sent| sent.subscription == *id);
             }
@@ -291,7 +267,7 @@ impl<B: HubRanks> Bridge<B> {
 pub(in crate::bridge) fn hello(
     name: &str,
     credentials: Credentials,
-    keepsake: Option<Arc<dyn yizhan_hub::Keepsake>>,
+    keepsake: Option<Arc<dyn Keepsake>>,
 ) -> Hello {
     Hello {
         credentials,
@@ -302,16 +278,45 @@ pub(in crate::bridge) fn hello(
     }
 }
 
-/// The memory of a session that went on.
-fn memory_of(opened: &Opened) -> Option<Arc<Memory>> {
-    match opened.kept.clone()? {
-        Kept::Live(keepsake) => (keepsake as Arc<dyn Any + Send + Sync>).downcast().ok(),
-        Kept::Saved(bytes) => {
-            let memory = Memory::read(&bytes);
-            if memory.is_none() {
-                debug!("a bridge's memory was not written by this version: it begins anew");
-            }
-            memory
+/// A subscription that a session had: its number, its filter, what it lost.
+pub(in crate::bridge) type Had = (SubscriptionId, Filter, Missed);
+
+/// What the paths of a rank want to hear, in their order. A filter that the session has goes on where it stands,
+/// under its number.
+pub(in crate::bridge) fn wishes(setup: &Setup, rank: usize, had: &[Had]) -> Vec<Subscribe> {
+    let Some(paths) = setup.paths.out.get(rank).map(|rank| &rank.paths) else { return Vec::new() };
+    let mut last = had.iter().map(|(id, ..)| *id).max().unwrap_or(0);
+    let wish = |path: &Path| {
+        let before = had.iter().find(|(_, filter, _)| *filter == path.filter).map(|(id, ..)| *id);
+        let id = before.unwrap_or_else(|| {
+            last += 1;
+            last
+        });
+        Subscribe {
+            from: if before.is_some() { Start::Keep } else { Start::Now },
+            // What is retained here is retained there, from the beginning.
+            with_state: before.is_none(),
+            window: Some(setup.config.inflight_max.into()),
+            no_local: true,
+            qos: path.qos,
+            ..Subscribe::new(id, path.filter.clone())
         }
+    };
+    paths.iter().map(wish).collect()
+}
+
+/// The memory of a session: its own where it went on with one, or the one that was made for it.
+pub(in crate::bridge) fn adopt(opened: &Opened, made: &Arc<Memory>) -> Arc<Memory> {
+    let own = opened.kept.clone().and_then(|kept| match kept {
+        Kept::Live(keepsake) => (keepsake as Arc<dyn Any + Send + Sync>).downcast().ok(),
+        Kept::Saved(bytes) => Memory::read(&bytes).or_else(|| {
+            warn!("a bridge's memory was not written by this version: it begins anew");
+            None
+        }),
+    });
+    let memory = own.unwrap_or_else(|| made.clone());
+    if opened.resumed {
+        opened.place.put(memory.clone());
     }
+    memory
 }

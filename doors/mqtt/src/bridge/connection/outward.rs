@@ -288,7 +288,7 @@ impl<B: HubRanks> Bridge<B> {
             return false;
         };
         let Some(via) = setup.hops.leaving(carry::via_of(record)) else {
-            self.drop_one("it has crossed too many bridges");
+            self.drop_one("it has crossed too many bridges, or this one before");
             return false;
         };
         if record.is_expired(now.wall) && !dup {

@@ -1,10 +1,10 @@
 //! What must be on disk before it is said: with QoS 2 a step that was forgotten would be a message doubled or
 //! lost.
 
-use yizhan_hub::{Answer, Call, Refused};
+use yizhan_hub::{Answer, Call, Refused, link::Publish};
 use yizhan_talk::{Now, Out};
 
-use super::{Arriving, Asked, Bridge, HubRanks};
+use super::{Asked, Bridge, HubRanks};
 use crate::wire::PacketId;
 
 /// What a session's save is waited for with.
@@ -25,7 +25,7 @@ pub(super) enum After {
     /// PUBREL goes out.
     Release(PacketId),
     /// The hub is given a message of QoS 2.
-    Take(PacketId, Arriving),
+    Take(PacketId, Box<Publish>),
     /// PUBCOMP goes out.
     Complete(PacketId),
     /// Nothing: what was subscribed to.
@@ -58,7 +58,7 @@ impl<B: HubRanks> Bridge<B> {
             match after {
                 After::Publish(id) => self.send_exact(now, rank, id, out),
                 After::Release(id) => self.release(now, id, out),
-                After::Take(id, publish) => self.take_exact(id, publish, out),
+                After::Take(id, publish) => self.take_exact(id, *publish, out),
                 After::Complete(id) => self.complete(now, id, out),
                 After::Nothing => {}
             }

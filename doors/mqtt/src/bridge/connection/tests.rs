@@ -6,7 +6,7 @@ mod outward;
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use yizhan_hub::{
@@ -98,22 +98,21 @@ impl World {
             self.places[rank] = KeepsakePlace::default();
             let place = self.places[rank].clone();
             scene = scene.backend(opened(rank, resumed, subscriptions, kept, place));
-            self.kept[rank] = self.places[rank].get().map(Kept::Live).or(self.kept[rank].take());
+            self.kept[rank] = self.places[rank].get().map(Kept::Live).or_else(|| self.kept[rank].take());
         }
-        let mut ids = vec![0; self.kept.len()];
         for rank in 0..self.kept.len() - 1 {
+            let mut id = 0;
             for path in &self.setup.paths.out[rank].paths {
                 scene = scene.asked(|call| {
                     let Call::Subscribe(wish) = call.what else { panic!("{:?}", call.what) };
                     assert_eq!((call.rank, &wish.filter), (rank, &path.filter));
-                    ids[rank] = wish.id;
+                    id = wish.id;
                     let known = self.subscriptions[rank].iter().any(|(id, ..)| *id == wish.id);
                     if !known {
                         self.subscriptions[rank].push((wish.id, wish.filter.clone(), Missed::NONE));
                     }
                 });
-                let subscribed =
-                    Answer::Subscribed { id: ids[rank], heads: Vec::new(), missed: Missed::NONE };
+                let subscribed = Answer::Subscribed { id, heads: Vec::new(), missed: Missed::NONE };
                 scene = scene.backend(Ranked::new(rank, subscribed));
             }
         }
