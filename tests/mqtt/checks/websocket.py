@@ -1,7 +1,7 @@
 """MQTT over WebSocket (chapter 6 of both standards)."""
 
 import wire
-from client import WebSocket, expect
+from client import NotHere, WebSocket, expect
 from suite import holds
 from wire import CONNACK, PINGREQ, PINGRESP
 
@@ -24,6 +24,17 @@ async def all_is_as_over_tcp(t):
             expect((message.payload, message.qos) == (payload, qos), f"came as {message}")
             await client.publish(topic, payload, qos)
             expect((await client.message()).payload == payload, "it came changed")
+
+
+@holds("MQTT-6.0.0-1", "MQTT5-6.0.0-1")
+async def a_packet_of_a_megabyte_fits_into_one_frame(t):
+    topic = t.topic()
+    watcher, client = await t.connect(), await t.connect(transport=WebSocket)
+    await watcher.subscribe(topic)
+    if client.connack.get("packet_maximum", 1 << 28) < 1_100_000:
+        raise NotHere("this server takes no such packets")
+    await client.publish(topic, b"x" * (1 << 20), 1)
+    expect(len((await watcher.message()).payload) == 1 << 20, "it came changed")
 
 
 @holds("MQTT-6.0.0-1", "MQTT5-6.0.0-1")
