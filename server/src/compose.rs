@@ -16,6 +16,9 @@ use yizhan_identity::{Identity, Job, Revoked, Seams, Whom};
 use yizhan_net::{Door, Site, SystemClock};
 use yizhan_talk::{Clock, Now};
 
+#[cfg(feature = "mqtt")]
+use yizhan_hub::Credentials;
+
 use crate::config::{Config, sections::KeepConfig};
 
 /// Passwords that wait for a thread; identity refuses before this is reached.
@@ -31,15 +34,15 @@ pub(crate) struct Parts {
     pub(crate) site: Site,
     /// Told when newer keys for JWTs are wanted.
     pub(crate) keys_wanted: Arc<Notify>,
-    #[cfg(feature = "mqtt")]
     pub(crate) mqtt: Mqtt,
 }
 
-/// What others look at that the MQTT door fills.
-#[cfg(feature = "mqtt")]
+/// What others look at that the MQTT door fills; nothing where it is not built.
 #[derive(Clone, Default)]
 pub(crate) struct Mqtt {
+    #[cfg(feature = "mqtt")]
     pub(crate) meters: Arc<yizhan_mqtt::Meters>,
+    #[cfg(feature = "mqtt")]
     pub(crate) traces: Arc<yizhan_mqtt::Traces>,
 }
 
@@ -75,17 +78,7 @@ pub(crate) async fn compose(config: &Config, data: &Path) -> anyhow::Result<Part
     // Set once, here.
     drop(hub_place.set(hub.clone()));
     let site = Site::new(config.limits.clone(), clock.clone());
-    Ok(Parts {
-        hub,
-        hub_work,
-        identity,
-        store,
-        clock,
-        site,
-        keys_wanted,
-        #[cfg(feature = "mqtt")]
-        mqtt: Mqtt::default(),
-    })
+    Ok(Parts { hub, hub_work, identity, store, clock, site, keys_wanted, mqtt: Mqtt::default() })
 }
 
 /// All doors, and what is to be done for them each second.
@@ -99,11 +92,11 @@ pub(crate) struct Materials<'a> {
     pub(crate) config: &'a Config,
     pub(crate) hub: &'a Hub,
     pub(crate) identity: &'a Identity,
-    #[cfg(feature = "mqtt")]
     pub(crate) mqtt: &'a Mqtt,
     /// What the network side counts.
-    #[cfg(feature = "mqtt")]
     pub(crate) net: Arc<yizhan_net::Meters>,
+    #[cfg(feature = "mqtt")]
+    pub(crate) bridges: yizhan_mqtt::bridge::Bridges,
     #[cfg(feature = "admin")]
     pub(crate) views: yizhan_admin::Views,
 }
@@ -124,6 +117,7 @@ pub(crate) fn doors(materials: Materials<'_>) -> anyhow::Result<Doors> {
     {
         let (mqtt, sys) = (mqtt(&materials)?, sys(&materials));
         doors.all.push(Box::new(mqtt.clone()));
+        doors.all.push(Box::new(Bridged(materials.bridges.clone())));
         doors.maintain.push(Box::new(move || {
             mqtt.maintain();
             sys.maintain();
@@ -145,6 +139,50 @@ fn mqtt(materials: &Materials<'_>) -> anyhow::Result<yizhan_mqtt::Mqtt> {
     let (meters, traces) = (mqtt.meters.clone(), mqtt.traces.clone());
     let terms = yizhan_mqtt::Terms::new(config.mqtt.clone(), server, config.hub.keep_max, meters, traces)?;
     Ok(yizhan_mqtt::Mqtt::new((*hub).clone(), Arc::new(terms)))
+}
+
+/// The bridges of the config. `token` is the one for tools on this machine: a bridge without an account is the
+/// server itself.
+///
+/// # Errors
+/// A setting makes no sense.
+#[cfg(feature = "mqtt")]
+pub(crate) fn bridges(
+    config: &Config,
+    hub: &Hub,
+    token: &yizhan_identity::Secret<String>,
+) -> anyhow::Result<yizhan_mqtt::bridge::Bridges> {
+    let token: Arc<str> = token.reveal().as_str().into();
+    let admission: yizhan_mqtt::bridge::Admission = Arc::new(move |account| match account {
+        // The operator's own config stands for it, as a verified certificate would.
+        Some(user) => Credentials::Certificate { user: user.into() },
+        None => Credentials::Token(token.clone()),
+    });
+    let node = config.server.name.clone().unwrap_or_else(machine);
+    Ok(yizhan_mqtt::bridge::Bridges::new(hub.clone(), &node, &config.bridges, &admission)?)
+}
+
+/// The machine's name.
+#[cfg(feature = "mqtt")]
+fn machine() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}
+
+/// The bridges as what a site opens.
+#[cfg(feature = "mqtt")]
+struct Bridged(yizhan_mqtt::bridge::Bridges);
+
+#[cfg(feature = "mqtt")]
+impl Door for Bridged {
+    fn name(&self) -> &'static str {
+        "bridge"
+    }
+
+    fn open(&self, site: &mut Site) -> Result<(), yizhan_net::SiteError> {
+        self.0.open(site);
+        Ok(())
+    }
 }
 
 #[cfg(feature = "mqtt")]

@@ -47,9 +47,7 @@ pub(crate) struct Backup {
 #[derive(Clone)]
 pub(crate) struct Control {
     pub(crate) store: Arc<Stores>,
-    #[cfg(feature = "mqtt")]
-    pub(crate) traces: Arc<yizhan_mqtt::Traces>,
-    #[cfg(feature = "mqtt")]
+    pub(crate) mqtt: crate::compose::Mqtt,
     pub(crate) clock: Arc<dyn yizhan_talk::Clock>,
 }
 
@@ -153,7 +151,7 @@ async fn trace(control: &Control, request: &Value, write: &mut WriteHalf<'_>) ->
     let client = request["client"].as_str().context("'client' is missing")?;
     let time = Duration::from_secs(request["seconds"].as_u64().context("'seconds' is missing")?);
     // Dropped where whoever asked goes, and the trace ends with it.
-    let mut lines = control.traces.follow(control.clock.now(), client, time)?;
+    let mut lines = control.mqtt.traces.follow(control.clock.now(), client, time)?;
     info!(client, seconds = time.as_secs(), "a client is followed");
     let mut count = 0;
     while let Some(line) = lines.next().await {

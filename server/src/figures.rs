@@ -31,7 +31,6 @@ pub(crate) struct Sources {
     pub(crate) hub: Hub,
     pub(crate) net: Arc<yizhan_net::Meters>,
     pub(crate) store: Arc<yizhan_disk::Meters>,
-    #[cfg(feature = "mqtt")]
     pub(crate) mqtt: crate::compose::Mqtt,
     pub(crate) otlp: Option<Arc<OtlpFigures>>,
     pub(crate) clock: Arc<dyn Clock>,

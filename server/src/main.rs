@@ -3,8 +3,8 @@
 //! Read in this order: [`cli`] (what can be asked of the program), [`config`] (what can be set), [`compose`] (the
 //! list of doors, in plain code), [`serve`] (run, reload, drain), [`figures`] (what is counted), then the tools.
 
-// Most of what is counted is shown by that door only.
-#![cfg_attr(not(feature = "admin"), allow(dead_code, unused_variables))]
+// Most of what is counted is shown by the one, and some of what is shared is used by the other only.
+#![cfg_attr(not(all(feature = "admin", feature = "mqtt")), allow(dead_code, unused_variables))]
 
 #[cfg(not(any(feature = "socket", feature = "mqtt", feature = "admin")))]
 compile_error!("a server without doors serves nobody: build it with the feature `socket`, `mqtt` or `admin`");

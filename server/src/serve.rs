@@ -96,14 +96,11 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
         parts = compose(&config, &data) => parts?,
         () = signals.stop() => return Ok(()),
     };
-    let Parts { hub, hub_work, identity, store, clock, mut site, keys_wanted, .. } = parts;
-    #[cfg(feature = "mqtt")]
-    let mqtt = parts.mqtt;
+    let Parts { hub, hub_work, identity, store, clock, mut site, keys_wanted, mqtt } = parts;
     let figures = Arc::new(Figures::new(Sources {
         hub: hub.clone(),
         net: site.meters(),
         store: store.disk.meters(),
-        #[cfg(feature = "mqtt")]
         mqtt: mqtt.clone(),
         otlp,
         clock: clock.clone(),
@@ -111,16 +108,23 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     }));
     let shared = Arc::new(ArcSwap::from_pointee(config.clone()));
     let listening = Arc::new(AtomicBool::new(false));
+    let token = identity.make_local_token();
+    #[cfg(feature = "mqtt")]
+    let bridges = crate::compose::bridges(&config, &hub, &token)?;
     let doors = doors(Materials {
         config: &config,
         hub: &hub,
         identity: &identity,
-        #[cfg(feature = "mqtt")]
         mqtt: &mqtt,
-        #[cfg(feature = "mqtt")]
         net: site.meters(),
+        #[cfg(feature = "mqtt")]
+        bridges: bridges.clone(),
         #[cfg(feature = "admin")]
-        views: views(&figures, &shared, &listening, &store, first_run, &mqtt),
+        views: yizhan_admin::Views {
+            #[cfg(feature = "mqtt")]
+            bridges: Arc::new(move || bridges.views().into_iter().map(bridge_view).collect()),
+            ..views(&figures, &shared, &listening, &store, first_run, &mqtt)
+        },
     })?;
     site.listen_http(&config.http)?;
     for door in &doors.all {
@@ -135,16 +139,10 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     tasks.push(tokio::spawn(tick(hub.clone(), doors.maintain, store.clone(), figures.clone())));
     tasks.push(tokio::spawn(ring(hub.clone())));
     tasks.push(tokio::spawn(sweep(hub.clone(), identity.clone(), clock.clone())));
-    let control = control::Control {
-        store: store.clone(),
-        #[cfg(feature = "mqtt")]
-        traces: mqtt.traces,
-        #[cfg(feature = "mqtt")]
-        clock: clock.clone(),
-    };
+    let control = control::Control { store: store.clone(), mqtt, clock: clock.clone() };
     tasks.push(tokio::spawn(control::listen(&data, control)?));
     let ticket = identity.bootstrap(clock.now()).await.context("cannot look for an owner")?;
-    let run_file = announce(&config, &layers, &data, &identity, &figures, open.bound(), ticket)?;
+    let run_file = announce(&config, &layers, &data, &token, &figures, open.bound(), ticket)?;
     info!(version = VERSION, data = %data.display(), descriptors, "the server is open");
 
     let mut running = Running {
@@ -258,17 +256,33 @@ fn views(
     }
 }
 
+#[cfg(all(feature = "admin", feature = "mqtt"))]
+fn bridge_view(view: yizhan_mqtt::bridge::View) -> yizhan_admin::Bridge {
+    yizhan_admin::Bridge {
+        name: view.name,
+        address: view.address,
+        connected_at: view.connected_since.map(yizhan_talk::Timestamp::as_millis),
+        last_error: view.last_error,
+        failures: view.failures,
+        waiting: view.waiting,
+        sent: view.sent,
+        received: view.received,
+        dropped: view.dropped,
+        missed: view.missed,
+    }
+}
+
 /// Writes `run.json` and the local token, and says on the terminal where to go.
 fn announce(
     config: &Config,
     layers: &Layers,
     data: &Path,
-    identity: &Identity,
+    token: &yizhan_identity::Secret<String>,
     figures: &Figures,
     bound: &BTreeMap<&'static str, Vec<SocketAddr>>,
     ticket: Option<yizhan_identity::Secret<String>>,
 ) -> anyhow::Result<std::path::PathBuf> {
-    write_private(&client::token_path(data), identity.make_local_token().reveal().as_bytes())?;
+    write_private(&client::token_path(data), token.reveal().as_bytes())?;
     let run = RunFile {
         pid: std::process::id(),
         version: VERSION.to_owned(),

@@ -72,7 +72,8 @@ pub struct Trace {
     until: Instant,
     rate: Bucket,
     dropped: AtomicU64,
-    follower: Option<Mutex<mpsc::Sender<Bytes>>>,
+    /// Taken when the trace ends: a quiet connection may hold the trace for long.
+    follower: Mutex<Option<mpsc::Sender<Bytes>>>,
     waiting: Arc<Waiting>,
 }
 
@@ -189,7 +190,7 @@ impl Traces {
     /// See [`NoTrace`].
     pub fn follow(&self, now: Now, client: &str, time: Duration) -> Result<mpsc::Receiver<Bytes>, NoTrace> {
         let (follower, lines) = mpsc::channel(FOLLOWER_LINES_MAX);
-        self.begin(now, client, time, Some(Mutex::new(follower)))?;
+        self.begin(now, client, time, Some(follower))?;
         Ok(lines)
     }
 
@@ -198,7 +199,7 @@ impl Traces {
         now: Now,
         client: &str,
         time: Duration,
-        follower: Option<Mutex<mpsc::Sender<Bytes>>>,
+        follower: Option<mpsc::Sender<Bytes>>,
     ) -> Result<(), NoTrace> {
         if time < Duration::from_secs(1) || time > TRACE_TIME_MAX {
             return Err(NoTrace::BadTime);
@@ -210,14 +211,15 @@ impl Traces {
             until: now.steady + time,
             rate: Bucket::default(),
             dropped: AtomicU64::new(0),
-            follower,
+            follower: Mutex::new(follower),
             waiting: self.waiting.clone(),
         });
         let mut active = self.active.lock();
-        active.retain(|trace| *trace.client != *client);
-        if active.len() >= TRACES_MAX {
+        let is_new = active.iter().all(|trace| *trace.client != *client);
+        if is_new && active.len() >= TRACES_MAX {
             return Err(NoTrace::TooMany);
         }
+        end_where(&mut active, |trace| *trace.client == *client);
         active.push(trace);
         self.epoch.fetch_add(1, Release);
         Ok(())
@@ -227,7 +229,7 @@ impl Traces {
     pub fn stop(&self, client: &str) -> bool {
         let mut active = self.active.lock();
         let before = active.len();
-        active.retain(|trace| *trace.client != *client);
+        end_where(&mut active, |trace| *trace.client == *client);
         self.epoch.fetch_add(1, Release);
         active.len() < before
     }
@@ -236,7 +238,7 @@ impl Traces {
     pub fn maintain(&self, now: Now) {
         let mut active = self.active.lock();
         let before = active.len();
-        active.retain(|trace| trace.until > now.steady && !trace.is_left());
+        end_where(&mut active, |trace| trace.until <= now.steady || trace.is_left());
         if active.len() < before {
             self.epoch.fetch_add(1, Release);
         }
@@ -264,6 +266,17 @@ impl Traces {
             }
         }
     }
+}
+
+/// Ends those that `which` names.
+fn end_where(active: &mut Vec<Arc<Trace>>, which: impl Fn(&Trace) -> bool) {
+    active.retain(|trace| {
+        let ends = which(trace);
+        if ends {
+            trace.end();
+        }
+        !ends
+    });
 }
 
 impl Waiting {
@@ -333,15 +346,21 @@ impl Trace {
 
     /// Gives a line to whoever started the trace.
     fn give(&self, line: &Bytes) {
-        let Some(follower) = &self.follower else { return };
-        if follower.lock().try_send(line.clone()).is_err_and(|error| error.is_full()) {
+        let mut follower = self.follower.lock();
+        let Some(follower) = follower.as_mut() else { return };
+        if follower.try_send(line.clone()).is_err_and(|error| error.is_full()) {
             self.dropped.fetch_add(1, Relaxed);
         }
     }
 
+    /// Tells whoever started it that it is over.
+    fn end(&self) {
+        *self.follower.lock() = None;
+    }
+
     /// Whether whoever started it has gone.
     fn is_left(&self) -> bool {
-        self.follower.as_ref().is_some_and(|follower| follower.lock().is_closed())
+        self.follower.lock().as_ref().is_some_and(mpsc::Sender::is_closed)
     }
 }
 
@@ -468,9 +487,9 @@ mod tests {
         trace.tell(later(now, MINUTE), &event());
         assert!(published(&traces).is_empty(), "its time is over");
         traces.maintain(later(now, MINUTE));
+        assert_eq!(lines.next().now_or_never(), Some(None), "whoever follows is told, whoever holds it");
         assert!(watch.trace(&traces, "c1").is_none());
-        drop(trace);
-        assert_eq!(lines.next().now_or_never(), Some(None), "whoever follows is told");
+        trace.tell(now, &event());
         assert!(traces.clients().is_empty());
     }
 

@@ -12,6 +12,8 @@ const SOURCES: &[(&str, &str)] = &[
     ("yizhan_disk", include_str!("../../../engines/disk/src/config.rs")),
     ("yizhan_socket", include_str!("../../../doors/socket/src/config.rs")),
     ("yizhan_mqtt", include_str!("../../../doors/mqtt/src/config.rs")),
+    ("yizhan_mqtt::bridge", include_str!("../../../doors/mqtt/src/bridge/config.rs")),
+    ("yizhan_net", include_str!("../../../engines/net/src/dial.rs")),
     ("yizhan_admin", include_str!("../../../doors/admin/src/door.rs")),
     ("yizhan_identity", include_str!("../../../services/identity/src/config.rs")),
     ("yizhan_identity", include_str!("../../../services/identity/src/rules.rs")),
@@ -121,6 +123,8 @@ impl Manual {
     /// imported.
     fn resolve(&self, within: &TypeName, kind: &str) -> Option<(TypeName, &Declared)> {
         let (from, name) = match kind.rsplit_once("::") {
+            // A module whose types have names of their own is a source of its own.
+            Some((path, name)) if self.0.contains_key(&(path.to_owned(), name.to_owned())) => (path, name),
             Some((path, name)) => (path.split("::").next().unwrap_or(path), name),
             None => (within.0.as_str(), kind),
         };

@@ -1,5 +1,7 @@
 //! What can be configured: one struct, one section for each part. The doc comments are the manual.
 
+#[cfg(feature = "mqtt")]
+use std::collections::BTreeMap;
 use std::{path::PathBuf, time::Duration};
 
 use indexmap::IndexMap;
@@ -25,6 +27,11 @@ pub(crate) struct Config {
     /// MQTT 3.1.1 and 5.0: TCP and TLS here; over WebSocket at `/mqtt` on the port of `[http]`.
     #[cfg(feature = "mqtt")]
     pub(crate) mqtt: yizhan_mqtt::Config,
+    /// A bridge to another MQTT broker: this server is its client, stores what is to go there while the line is
+    /// down, and forwards it in order.
+    #[cfg(feature = "mqtt")]
+    #[serde(rename = "bridge")]
+    pub(crate) bridges: BTreeMap<String, yizhan_mqtt::bridge::Config>,
     /// The admin API, the console, and metrics, on the port of `[http]`.
     #[cfg(feature = "admin")]
     pub(crate) admin: yizhan_admin::Config,
@@ -57,11 +64,14 @@ pub(crate) struct Server {
     pub(crate) drain_within: Duration,
     /// Threads that serve; 0 is one for each core.
     pub(crate) threads: usize,
+    /// This server's name, another one on each server that messages can reach over bridges. Left out: the
+    /// machine's.
+    pub(crate) name: Option<String>,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { data: "yizhan-data".into(), drain_within: Duration::from_secs(20), threads: 0 }
+        Self { data: "yizhan-data".into(), drain_within: Duration::from_secs(20), threads: 0, name: None }
     }
 }
 
@@ -328,11 +338,14 @@ impl Config {
         };
         compare("server.data", self.server.data != new.server.data);
         compare("server.threads", self.server.threads != new.server.threads);
+        compare("server.name", self.server.name != new.server.name);
         compare("http", self.http != new.http);
         #[cfg(feature = "socket")]
         compare("socket", self.socket != new.socket);
         #[cfg(feature = "mqtt")]
         compare("mqtt", self.mqtt != new.mqtt);
+        #[cfg(feature = "mqtt")]
+        compare("bridge", self.bridges != new.bridges);
         #[cfg(feature = "admin")]
         compare("admin", self.admin != new.admin);
         compare("store", self.store != new.store);
@@ -434,6 +447,7 @@ impl Config {
         if let Err(error) = self.mqtt.check() {
             problems.push(error.to_string());
         }
+        problems.extend(self.bridges.iter().filter_map(|(name, bridge)| bridge.check(name).err()));
         if self.mqtt.misses_certificates(self.http.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())) {
             let listeners = "mqtt.tcp.tls, mqtt.secure.tls or http.tls";
             problems.push(format!(

@@ -216,11 +216,11 @@ fn section_reference(
     for (owner, field) in manual.fields(name) {
         let shape = manual.shape(&owner, &field);
         let path = if path.is_empty() { field.key.clone() } else { format!("{path}.{}", field.key) };
-        let (inner, head) = match shape {
+        let (inner, head, within) = match shape {
             Shape::Value => continue,
-            Shape::Table(inner) => (inner, format!("[{path}]")),
-            Shape::Named(inner) => (inner, format!("[{path}.NAME]")),
-            Shape::Listed(inner) => (inner, format!("[[{path}]]")),
+            Shape::Table(inner) => (inner, format!("[{path}]"), path.clone()),
+            Shape::Named(inner) => (inner, format!("[{path}.NAME]"), format!("{path}.NAME")),
+            Shape::Listed(inner) => (inner, format!("[[{path}]]"), path.clone()),
         };
         let one = head == format!("[{path}]");
         text.push_str(&format!("\n## `{head}`\n\n{}\n", field.doc));
@@ -243,7 +243,7 @@ fn section_reference(
                 built_in_spaces(manual, &inner, defaults)
             ));
         }
-        section_reference(manual, &inner, &values, &path, text);
+        section_reference(manual, &inner, &values, &within, text);
     }
 }
 
@@ -263,6 +263,10 @@ fn built_in_spaces(manual: &Manual, inner: &TypeName, defaults: &toml::Table) ->
 /// The defaults of a section that may stand there many times.
 fn new_section(name: &TypeName) -> toml::Table {
     match name.1.as_str() {
+        #[cfg(feature = "mqtt")]
+        "Config" if name.0 == "yizhan_mqtt::bridge" => {
+            toml::Table::try_from(yizhan_mqtt::bridge::Config::default()).unwrap_or_default()
+        }
         "SpaceConfig" => toml::Table::try_from(super::sections::SpaceConfig::default()).unwrap_or_default(),
         _ => toml::Table::new(),
     }
@@ -389,7 +393,7 @@ mod tests {
         assert!(missing.is_empty(), "{missing:?}");
     }
 
-    #[cfg(all(feature = "socket", feature = "admin"))]
+    #[cfg(all(feature = "socket", feature = "mqtt", feature = "admin"))]
     #[test]
     fn the_reference_is_fresh() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/config.md");
