@@ -38,8 +38,8 @@ use crate::{
     access::{Principal, Rates},
     guard::guard,
     inspect::GroupView,
-    link::{Deal, KeepsakePlace, SubscriptionId},
-    message::{Record, SessionId},
+    link::{Acked, Deal, KeepsakePlace, SubscriptionId},
+    message::{Position, Record, SessionId},
     saved::id_of_name,
     session::{Beginning, RateBuckets, Session},
     store::Table,
@@ -279,6 +279,37 @@ impl Group {
         }
     }
 
+    /// A member is done with something of its own that it was not given again yet since the server stopped.
+    pub(crate) fn finish_unread(&self, key: MemberKey, acked: Acked) {
+        let mut inside = self.lock();
+        let is_acked = |number: u64, place: Option<Position>| match acked {
+            Acked::One(one) => number == one,
+            Acked::Number(through) => number <= through,
+            Acked::Position(through) => place.is_some_and(|p| p.same_lane(&through) && p <= through),
+        };
+        let mut done = inside
+            .places
+            .finish_unseen(|owner, place| owner.member == key && is_acked(owner.number, Some(place)));
+        if let Some(member) = inside.members.get_mut(&key) {
+            for dealt in std::mem::take(&mut member.owed) {
+                if is_acked(dealt.number.unwrap_or(0), dealt.record.position) {
+                    done.extend(dealt.record.position);
+                } else {
+                    member.owed.push(dealt);
+                }
+            }
+            member.inflight = member.inflight.saturating_sub(done.len());
+        }
+        for place in done {
+            inside.places.finish(place);
+        }
+        let may_go_on = inside.seat(key);
+        drop(inside);
+        if may_go_on {
+            self.ring();
+        }
+    }
+
     /// A member's outbox has room again.
     fn has_room_again(&self, member: MemberKey) {
         let mut inside = self.lock();
@@ -360,6 +391,16 @@ impl Inside {
     fn finish(&mut self, record: &Record) {
         if let Some(place) = record.position {
             self.places.finish(place);
+        }
+    }
+
+    /// Members whose own places retention took have room again.
+    fn count_gone(&mut self) {
+        for key in self.places.take_gone() {
+            if let Some(member) = self.members.get_mut(&key) {
+                member.inflight = member.inflight.saturating_sub(1);
+            }
+            self.seat(key);
         }
     }
 

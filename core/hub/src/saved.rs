@@ -44,6 +44,9 @@ pub(crate) struct SavedSubscription {
     pub(crate) exclusive: bool,
     /// The group that it is a member of.
     pub(crate) group: Option<Group>,
+    /// For a member of a group: the number of its last delivery. What its door wrote down with it says such
+    /// numbers, so none may come twice.
+    pub(crate) number: u64,
     pub(crate) positions: Vec<Position>,
 }
 
@@ -57,6 +60,7 @@ impl Saved {
             qos: s.qos,
             exclusive: s.exclusive,
             group: s.share.as_deref().map(Share::wish),
+            number: if s.share.is_some() { s.number } else { 0 },
             positions: s.feeds.iter().map(|f| f.acked).collect(),
         });
         Self {
@@ -101,6 +105,7 @@ impl Saved {
                 put_text(&mut out, &group.name);
                 out.put_u8(number_of(group.deal));
                 out.put_u32(group.window);
+                out.put_u64(s.number);
             }
             out.put_u16(u16::try_from(s.positions.len()).unwrap_or(u16::MAX));
             for p in &s.positions {
@@ -140,7 +145,9 @@ impl Saved {
             let bits = bytes.try_get_u8().ok()?;
             let (no_local, exclusive) = (bits & 1 != 0, bits & 2 != 0);
             let qos = qos(bits >> 2)?;
-            let group = if bytes.try_get_u8().ok()? != 0 { Some(group(bytes)?) } else { None };
+            let is_member = bytes.try_get_u8().ok()? != 0;
+            let group = if is_member { Some(group(bytes)?) } else { None };
+            let number = if is_member { bytes.try_get_u64().ok()? } else { 0 };
             let mut positions = Vec::new();
             for _ in 0..bytes.try_get_u16().ok()? {
                 positions.push(Position {
@@ -158,6 +165,7 @@ impl Saved {
                 qos,
                 exclusive,
                 group,
+                number,
                 positions,
             });
         }
@@ -323,6 +331,7 @@ mod tests {
                 qos: Qos::AtLeastOnce,
                 exclusive: true,
                 group: Some(Group { name: "g".into(), deal: Deal::Sticky, window: 9 }),
+                number: 17,
                 positions: vec![position],
             }],
             last_message: Some(LastWord { message: last_message(), delay: Some(Duration::from_secs(3)) }),

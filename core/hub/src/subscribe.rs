@@ -281,8 +281,10 @@ impl Inner {
         {
             let (group, dealt) = (share.group.upgrade(), share.take_acked(acked));
             drop(state);
-            if let Some(group) = group {
-                group.finish((session.id, id), dealt);
+            match group {
+                Some(group) if dealt.is_empty() => group.finish_unread((session.id, id), acked),
+                Some(group) => group.finish((session.id, id), dealt),
+                None => {}
             }
             self.attendance.touch_soon(session);
             return Ok(Answer::Done);

@@ -73,6 +73,7 @@ impl Inner {
                     self.dissolve(&found);
                 }
                 entered?;
+                found.look_at(session, id);
             }
             if let Some((topic, range, page)) = locating {
                 return Ok(self.begin_group(subscribed, key, topic, range, page));
@@ -273,6 +274,7 @@ impl Inner {
         subscription.no_local = entry.no_local;
         subscription.qos = entry.qos;
         subscription.checked = true;
+        subscription.number = entry.number;
         let key = (group.name.clone(), entry.filter.clone());
         let mut roll = self.groups.roll.lock();
         let found = roll.entry(key.clone()).or_insert_with(|| {
@@ -314,13 +316,13 @@ impl Group {
             let live = state.connection.is_some();
             subscription.share = Some(Box::new(Share::new(self, wish, live)));
             // Its own deliveries from before the server stopped keep their numbers.
-            subscription.number = inside.places.number_of(key);
+            subscription.number = subscription.number.max(inside.places.number_of(key));
             state.lives += 1;
             let life = state.lives;
             (state.outbox.add(subscription, life), life, live)
         };
         let before = inside.members.swap_remove(&key);
-        let (inflight, owed) = before.map(|m| (m.owed.len(), m.owed)).unwrap_or_default();
+        let owed = before.map(|member| member.owed).unwrap_or_default();
         let member = Member {
             session: Some(session.clone()),
             slot,
@@ -329,7 +331,8 @@ impl Group {
             live,
             full: false,
             in_ring: false,
-            inflight,
+            // Its own since before the server stopped, read again by now or not.
+            inflight: inside.places.count_of(key),
             owed,
         };
         inside.members.insert(key, member);

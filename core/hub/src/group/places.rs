@@ -34,17 +34,19 @@ pub(super) struct Lane {
     unseen: BTreeSet<u64>,
     /// How far the server was when it stopped.
     before: u64,
+    /// Whose places retention took.
+    gone: Vec<Owner>,
 }
 
 impl Lane {
     pub(super) fn new(taken: Position) -> Self {
-        Self { taken, open: BTreeMap::new(), unseen: BTreeSet::new(), before: 0 }
+        Self { taken, open: BTreeMap::new(), unseen: BTreeSet::new(), before: 0, gone: Vec::new() }
     }
 
     /// A lane as it was when the server stopped.
     pub(super) fn restored(taken: Position, open: BTreeMap<u64, Option<Owner>>) -> Self {
         let unseen = open.keys().copied().collect();
-        Self { taken, open, unseen, before: taken.offset }
+        Self { taken, open, unseen, before: taken.offset, gone: Vec::new() }
     }
 
     /// Everything up to here is finished.
@@ -55,17 +57,21 @@ impl Lane {
         }
     }
 
+    /// What was to be read again and did not come by is gone: retention took it.
+    fn forget_before(&mut self, offset: u64) {
+        while let Some(gone) = self.unseen.first().copied().filter(|o| *o < offset) {
+            self.unseen.remove(&gone);
+            self.gone.extend(self.open.remove(&gone).flatten());
+        }
+    }
+
     fn arrive(&mut self, offset: u64) -> Arrival {
         if guard("not finished before", offset > self.before) {
             self.taken.offset = self.taken.offset.max(offset);
             self.open.insert(offset, None);
             return Arrival::Open;
         }
-        // What was to be read again and did not come by is gone: retention took it.
-        while let Some(gone) = self.unseen.first().copied().filter(|o| *o < offset) {
-            self.unseen.remove(&gone);
-            self.open.remove(&gone);
-        }
+        self.forget_before(offset);
         if !self.unseen.remove(&offset) {
             return Arrival::Finished;
         }
@@ -103,10 +109,7 @@ impl Places {
     pub(super) fn advance(&mut self, through: Position) {
         let lane = self.lane(through);
         lane.taken.offset = lane.taken.offset.max(through.offset);
-        while let Some(gone) = lane.unseen.first().copied().filter(|o| *o <= through.offset) {
-            lane.unseen.remove(&gone);
-            lane.open.remove(&gone);
-        }
+        lane.forget_before(through.offset.saturating_add(1));
     }
 
     /// As it was when the server stopped.
@@ -141,6 +144,42 @@ impl Places {
                 stays
             });
         }
+    }
+
+    /// Members whose places retention took since this was last asked, once for each place.
+    pub(super) fn take_gone(&mut self) -> Vec<MemberKey> {
+        self.0.iter_mut().flat_map(|lane| lane.gone.drain(..)).map(|owner| owner.member).collect()
+    }
+
+    /// How many places are a member's own.
+    pub(super) fn count_of(&self, member: MemberKey) -> usize {
+        let owners = self.0.iter().flat_map(|lane| lane.open.values()).flatten();
+        owners.filter(|o| o.member == member).count()
+    }
+
+    /// Takes out what is still to be read again and `is_done` names.
+    pub(super) fn finish_unseen(&mut self, is_done: impl Fn(Owner, Position) -> bool) -> Vec<Position> {
+        let mut done = Vec::new();
+        for lane in &mut self.0 {
+            let (open, taken) = (&mut lane.open, lane.taken);
+            lane.unseen.retain(|offset| {
+                let place = Position { offset: *offset, ..taken };
+                let is_done = open.get(offset).copied().flatten().is_some_and(|owner| is_done(owner, place));
+                if is_done {
+                    open.remove(offset);
+                    done.push(place);
+                }
+                !is_done
+            });
+        }
+        done
+    }
+
+    /// Who holds what is still to be read again since the server stopped.
+    pub(super) fn unseen(&self) -> impl Iterator<Item = Owner> {
+        let lanes = self.0.iter();
+        lanes
+            .flat_map(|lane| lane.unseen.iter().filter_map(|offset| lane.open.get(offset).copied().flatten()))
     }
 
     /// The highest number under which something was delivered to a member.
@@ -185,6 +224,7 @@ mod tests {
         assert_eq!(places.0[0].low(), place(4));
         assert_eq!(places.number_of(ann.member), 4);
         places.abandon(bob.member);
+        assert_eq!(places.count_of(ann.member), 1);
         // Retention took 5 meanwhile.
         assert_eq!(places.arrive(place(6)), Arrival::Owned(ann));
         assert_eq!(places.arrive(place(7)), Arrival::Open);

@@ -141,6 +141,7 @@ impl Group {
                 }
             }
         }
+        inside.count_gone();
         let inside = &mut *inside;
         let mut members = Vec::new();
         for (key, member) in &inside.members {

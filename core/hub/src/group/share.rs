@@ -55,7 +55,7 @@ pub(crate) struct Share {
     pub(super) awake: bool,
     /// Dealt, and waiting in the outbox: as many as its records there, in the same order.
     pub(super) queued: VecDeque<Dealt>,
-    /// Delivered and not acked, in the order of their numbers.
+    /// Delivered and not acked, in the order of their numbers but for what was delivered again.
     pub(super) out: VecDeque<Dealt>,
     /// What others shall have; the group fetches it.
     pub(super) back: Vec<Dealt>,
@@ -148,8 +148,8 @@ impl Share {
         for dealt in std::mem::take(&mut self.out) {
             if is_acked(&dealt) { taken.push(dealt) } else { self.out.push_back(dealt) }
         }
-        // Those that are delivered again come first; a place in the outbox stays taken until its turn.
-        for dealt in self.queued.iter_mut().take_while(|d| d.number.is_some()) {
+        // Those that are delivered again have numbers; a place in the outbox stays taken until its turn.
+        for dealt in &mut self.queued {
             if is_acked(dealt) && !dealt.done {
                 dealt.done = true;
                 taken.push(Dealt::new(dealt.nth, dealt.number, dealt.record.clone(), dealt.qos));

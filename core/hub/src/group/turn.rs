@@ -84,7 +84,7 @@ impl Group {
             wakers: Vec::new(),
         };
         let mut inside = self.lock();
-        let more = inside.deal_all(&mut dealing);
+        let more = inside.deal_all(&mut dealing) || inside.expects_own();
         let came = more && self.take(&mut inside, &mut dealing.wakers, now);
         drop(inside);
         for waker in dealing.wakers {
@@ -170,6 +170,7 @@ impl Inside {
         self.newest += 1;
         let nth = self.newest;
         let arrival = record.position.map_or(Arrival::Open, |place| self.places.arrive(place));
+        self.count_gone();
         match arrival {
             Arrival::Finished => {}
             Arrival::Open => self.fresh.push_back((nth, record)),
@@ -180,13 +181,18 @@ impl Inside {
         }
     }
 
+    /// Whether something of the members' own since before the server stopped is still to be read: it fills
+    /// their windows already.
+    fn expects_own(&self) -> bool {
+        self.places.unseen().any(|owner| self.live.contains(&owner.member))
+    }
+
     /// A record that was a member's own before the server stopped.
     fn give_again(&mut self, key: MemberKey, dealt: Dealt, wakers: &mut Vec<Waker>) {
         let Some(member) = self.members.get_mut(&key) else {
             self.finish(&dealt.record);
             return;
         };
-        member.inflight += 1;
         if let Some(session) = &member.session {
             let mut state = session.lock();
             let subscription = state.outbox.living(member.slot, member.life);

@@ -53,6 +53,25 @@ struct Asked {
 }
 
 impl SimJournal {
+    pub(super) fn new(id: SpaceId) -> Self {
+        Self { id, inside: Mutex::default() }
+    }
+
+    /// The server died: what was not safe is gone, and so is everybody who asked.
+    pub(super) fn die(&self) {
+        let mut inside = self.inside.lock();
+        inside.waiting.clear();
+        inside.asked.clear();
+        inside.answered.clear();
+        inside.tail = None;
+        inside.shown = inside.log.len();
+    }
+
+    /// All that is safe.
+    pub(super) fn log(&self) -> Vec<Arc<Record>> {
+        self.inside.lock().log.clone()
+    }
+
     fn place(&self, offset: u64) -> Position {
         Position { space: self.id, lane: 0, epoch: 1, offset }
     }
@@ -125,7 +144,7 @@ impl Store for SimStore {
     fn journal<'a>(&'a self, _space: &'a Space) -> BoxFuture<'a, Result<Arc<dyn Journal>, StoreError>> {
         let mut journals = self.journals.lock();
         let id = SpaceId(journals.len() as u16 + 1);
-        let journal = Arc::new(SimJournal { id, inside: Mutex::default() });
+        let journal = Arc::new(SimJournal::new(id));
         journals.push(journal.clone());
         Box::pin(std::future::ready(Ok(journal as Arc<dyn Journal>)))
     }

@@ -5,6 +5,8 @@
 //! in order, whatever happens to its connection; elsewhere what it gets and what it is told it missed add
 //! up. Tasks are polled only when they were woken, so a lost wake-up shows as a missing record.
 
+mod disk;
+mod groups;
 mod journal;
 mod world;
 
@@ -32,5 +34,14 @@ fn no_guard_can_be_taken_out_unnoticed() {
                 .map_or(true, |held| held.is_err())
         });
         assert!(broken.is_some(), "nothing breaks without the guard '{guard}'");
+    }
+}
+
+#[test]
+fn members_share_everything_and_each_record_is_one_members() {
+    for seed in 0..SEEDS {
+        if let Err(broken) = groups::run(seed, STEPS) {
+            panic!("seed {seed}: {broken}");
+        }
     }
 }

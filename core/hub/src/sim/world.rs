@@ -33,7 +33,7 @@ const TOPICS: [&str; 5] = ["k/a", "k/b", "s/a", "u/a", "u/b"];
 const WISHES: [(&str, Option<u32>); 6] =
     [("k/a", None), ("k/+", None), ("k/+", Some(5)), ("u/+", None), ("+/a", None), ("s/a", None)];
 
-struct Flag(AtomicBool);
+pub(super) struct Flag(pub(super) AtomicBool);
 
 impl Wake for Flag {
     fn wake(self: Arc<Self>) {
@@ -41,9 +41,9 @@ impl Wake for Flag {
     }
 }
 
-struct SimClock {
-    start: Instant,
-    micros: AtomicU64,
+pub(super) struct SimClock {
+    pub(super) start: Instant,
+    pub(super) micros: AtomicU64,
 }
 
 impl Clock for SimClock {
@@ -54,17 +54,17 @@ impl Clock for SimClock {
 }
 
 /// A small seeded generator (SplitMix64).
-struct Chance(u64);
+pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
-    fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
 }
@@ -103,21 +103,21 @@ struct World {
     published: BTreeMap<Topic, u64>,
 }
 
-fn now_or_never<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn now_or_never<T>(future: impl Future<Output = T>) -> T {
     match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("this waits for nothing"),
     }
 }
 
-fn answer(called: Called<Answer>) -> Answer {
+pub(super) fn answer(called: Called<Answer>) -> Answer {
     match called {
         Called::Done(answer) => answer,
         Called::Later(answer) => now_or_never(answer),
     }
 }
 
-const PEER: Peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), door: "sim", secure: false };
+pub(super) const PEER: Peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), door: "sim", secure: false };
 
 /// Runs one world; the error says which promise was broken.
 pub(super) fn run(seed: u64, steps: usize) -> Result<(), String> {
