@@ -366,13 +366,15 @@ async fn a_mosquitto_is_a_good_other_side() {
         far.subscribe("echo/#").await;
         up(&edge).await;
         up(&other).await;
-        for i in 0..50 {
+        // Fewer than the 20 of QoS 2 that Debian's mosquitto 2.0.11 has under way to one client: when more wait, it
+        // forgets to go on, also with its own mosquitto_sub.
+        for i in 0..15 {
             here.publish("t/a", &format!("m {i}")).await;
         }
-        let bodies = far.bodies(50).await;
-        assert_eq!(bodies, (0..50).map(|i| format!("m {i}")).collect::<Vec<_>>(), "{protocol:?}");
+        let bodies = far.bodies(15).await;
+        assert_eq!(bodies, (0..15).map(|i| format!("m {i}")).collect::<Vec<_>>(), "{protocol:?}");
         here.publish("echo/mark", "nothing came back before this").await;
         assert_eq!(here.bodies(1).await, ["nothing came back before this"], "{protocol:?}");
-        until(&edge, |view| view.sent == 51 && view.waiting == 0).await;
+        until(&edge, |view| view.sent == 16 && view.waiting == 0).await;
     }
 }
