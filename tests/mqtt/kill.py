@@ -32,14 +32,14 @@ listen = "127.0.0.1:{http}"
 [socket]
 tcp = "127.0.0.1:{tcp}"
 [mqtt]
-listen = "127.0.0.1:{mqtt}"
+tcp = "127.0.0.1:{mqtt}"
 [identity]
 anonymous = "open"
 [identity.rates.anonymous]
 [space.all]
 topics = "#"
 keep = "disk"
-lag = "catch-up"
+lag = "catch_up"
 """
 
 BRIDGE = """
@@ -120,7 +120,7 @@ class Client:
 
     def start(self, wish=None, qos=0):
         self.wish, self.qos = wish, qos
-        arguments = {"properties": self.properties, "clean_start": True} if self.properties else {}
+        arguments = {"properties": self.properties} if self.properties else {}
         self.client.connect("127.0.0.1", self.port, keepalive=30, **arguments)
         self.client.loop_start()
         if not self.ready.wait(20):

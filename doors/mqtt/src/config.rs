@@ -9,7 +9,7 @@ use yizhan_net::{Listen, SiteError, setting::seconds};
 use crate::{automatic::Automatic, rewrite::Rewrites};
 
 /// Bytes that a packet must be allowed to have: a CONNECT with its will and its names has to fit.
-const PACKET_BYTES_MIN: usize = 1024;
+pub(crate) const PACKET_BYTES_MIN: usize = 1024;
 /// What MQTT's length can say at most (MQTT 5 §1.5.5), and the fixed header before it.
 const PACKET_BYTES_LIMIT: usize = 268_435_455 + 5;
 /// What every server must take as a client id (MQTT-3.1.3-5).
@@ -29,8 +29,8 @@ pub struct Config {
     pub tcp: Listen,
     /// Where MQTT is spoken over TLS, usually on port 8883. Needs `tls`.
     pub secure: Listen,
-    /// Whether MQTT is spoken over WebSocket, at `/mqtt` on the port of the section `http`. A WebSocket message
-    /// is also held to `http.message_bytes_max`.
+    /// Whether MQTT is spoken over WebSocket, at `/mqtt` on the port of the section `http`. There a packet is also
+    /// held to `http.message_bytes_max`.
     pub websocket: bool,
     /// Bytes that a packet may have, its header included. Clients of MQTT 5 are told; who sends more is
     /// disconnected.

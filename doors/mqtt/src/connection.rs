@@ -135,16 +135,12 @@ pub struct Connection<B> {
     is_acked: bool,
     /// Packets wait for [`Asked::SaveThenSend`].
     is_saving: bool,
-    /// A PUBLISH of QoS 2 waits until the releases before it are safe.
-    is_held: bool,
     /// Seconds; 0 is none.
     keep_alive: u16,
     /// Packets of QoS 1 and 2 that may be under way to the client.
     window: u16,
     /// Publishes of QoS 1 that wait for the hub.
     taking: u16,
-    /// PUBCOMPs that wait for [`Asked::Save`].
-    completing: u16,
     /// Bytes of a packet that the client takes.
     bytes_max: u32,
     /// What was last told to the gauges: under way, held.
@@ -222,11 +218,9 @@ impl<B: HubBackend> Connection<B> {
             is_full: false,
             is_acked: false,
             is_saving: false,
-            is_held: false,
             keep_alive: 0,
             window: 0,
             taking: 0,
-            completing: 0,
             bytes_max: u32::MAX,
             gauged: (0, 0),
             heard: now.steady,
@@ -431,7 +425,7 @@ impl<B: HubBackend> Connection<B> {
     fn reads(&self) -> bool {
         match self.stage {
             Stage::Silent | Stage::Proving => true,
-            Stage::Open => !self.is_held && !self.is_paused(),
+            Stage::Open => !self.is_paused(),
             Stage::Greeting | Stage::Ended => false,
         }
     }

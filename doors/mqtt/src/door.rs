@@ -46,7 +46,11 @@ impl Mqtt {
             certificate::user_of(&certificate.der, self.terms.config.certificate_user)
         });
         let link = self.hub.link(yizhan_hub::Peer { address: peer.address.ip(), door, secure: peer.secure });
-        (Connection::new(self.hub.now(), self.terms.clone(), carrier, user), link)
+        let terms = match carrier {
+            Carrier::Stream => &self.terms,
+            Carrier::Messages => self.terms.messages(),
+        };
+        (Connection::new(self.hub.now(), terms.clone(), carrier, user), link)
     }
 
     fn listen(&self, site: &mut Site, door: &'static str, at: &yizhan_net::Listen) -> Result<(), SiteError> {

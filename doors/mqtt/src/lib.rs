@@ -13,6 +13,7 @@ pub mod door;
 pub mod fuzz;
 #[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub mod fuzz_connection;
+mod generations;
 pub mod meters;
 pub mod names;
 pub mod rewrite;

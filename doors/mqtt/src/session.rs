@@ -17,7 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use yizhan_hub::{Keepsake, Qos, link::SubscriptionId};
 use yizhan_talk::Now;
 
-use crate::wire::properties::SubscriptionIdentifier;
+use crate::{generations::Generations, wire::properties::SubscriptionIdentifier};
 use flight::Flight;
 
 /// A session's memory. One connection at a time may change it: the last one that took it over.
@@ -30,8 +30,8 @@ pub(crate) struct State {
     owner: u64,
     /// A number that nobody can guess: tells it from all other sessions, earlier ones of its name too.
     pub(crate) born: u64,
-    /// Exchanges of QoS 2 towards the server that were completed.
-    pub(crate) completed: u64,
+    /// QoS 2 towards the server: how often each packet identifier was released.
+    pub(crate) generations: Generations,
     /// QoS 2 towards the server: what was published and is not released.
     pub(crate) received: BTreeMap<u16, Received>,
     /// By their numbers, which grow.
@@ -45,9 +45,9 @@ pub(crate) struct State {
 /// A PUBLISH of QoS 2 that is not released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Received {
-    /// How many exchanges were completed before it: part of the message's id at the hub, so that the hub
-    /// knows it again.
-    pub(crate) completed: u64,
+    /// How often its identifier had been released before it: part of the message's id at the hub, so that
+    /// the hub knows it again.
+    pub(crate) generation: u64,
     /// Whether the hub has it.
     pub(crate) hold: Hold,
 }
@@ -113,7 +113,7 @@ impl State {
         Self {
             owner: 0,
             born,
-            completed: 0,
+            generations: Generations::default(),
             received: BTreeMap::new(),
             subscriptions: Vec::new(),
             last_subscription: 0,

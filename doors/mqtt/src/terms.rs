@@ -6,7 +6,7 @@ use yizhan_net::SiteError;
 
 use crate::{
     automatic::Automatic,
-    config::{ClientRule, Config},
+    config::{ClientRule, Config, PACKET_BYTES_MIN},
     meters::Meters,
     names::{BadName, Destination, Names, Template, Wish},
     rewrite::Rewrites,
@@ -35,6 +35,8 @@ pub struct Terms {
     response_information: Option<Template>,
     everybody: Arc<Allowance>,
     some: Vec<(Pattern, Pattern, Arc<Allowance>)>,
+    /// The same for clients that come by WebSocket.
+    messages: Option<Arc<Self>>,
 }
 
 /// What holds for one client.
@@ -103,7 +105,32 @@ impl Terms {
             automatic,
             meters,
             traces,
+            messages: None,
         })
+    }
+
+    /// The same, and what holds for clients over WebSocket, where no message is longer than `bytes_max`: a packet
+    /// that fills one is the longest they may send.
+    ///
+    /// # Errors
+    /// See [`Terms::new`].
+    pub fn with_messages(mut self, bytes_max: usize) -> Result<Self, SiteError> {
+        let bytes_max = bytes_max.max(PACKET_BYTES_MIN);
+        let mut config = self.config.clone();
+        config.packet_bytes_max = config.packet_bytes_max.min(bytes_max);
+        for max in config.clients.iter_mut().filter_map(|rule| rule.packet_bytes_max.as_mut()) {
+            *max = (*max).min(bytes_max);
+        }
+        let (meters, traces) = (self.meters.clone(), self.traces.clone());
+        self.messages =
+            Some(Arc::new(Self::new(config, self.server.clone(), self.keep_max, meters, traces)?));
+        Ok(self)
+    }
+
+    /// What holds for clients over WebSocket.
+    #[must_use]
+    pub fn messages(self: &Arc<Self>) -> &Arc<Self> {
+        self.messages.as_ref().unwrap_or(self)
     }
 
     /// What holds for a client, by its id and the user name that it gives. Called once for each CONNECT.
@@ -255,6 +282,19 @@ mod tests {
         let terms = terms(Config { clients: vec![rule(60), rule(90_000)], ..Config::default() });
         let kept = |id| terms.allowance(id, None).session_expiry_max.as_secs();
         assert_eq!((kept("s60"), kept("s90000"), kept("other")), (60, 3600, 3600));
+    }
+
+    #[test]
+    fn over_websocket_a_packet_fits_into_a_message() {
+        let clients = vec![
+            ClientRule { id: Some("large".into()), packet_bytes_max: Some(5 << 20), ..ClientRule::default() },
+            ClientRule { id: Some("small".into()), packet_bytes_max: Some(2000), ..ClientRule::default() },
+        ];
+        let terms = Arc::new(terms(Config { clients, ..Config::default() }).with_messages(1 << 20).unwrap());
+        let max = |terms: &Terms, id| terms.allowance(id, None).packet_bytes_max;
+        assert_eq!([max(&terms, "large"), max(terms.messages(), "large")], [5 << 20, 1 << 20]);
+        assert_eq!([max(&terms, "small"), max(terms.messages(), "small")], [2000, 2000]);
+        assert_eq!(max(terms.messages(), "other"), 1 << 20);
     }
 
     #[test]

@@ -14,6 +14,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const RULES_MAX: usize = 1000;
 /// Priorities of one bridge: each is a session of its own.
 const PRIORITIES_MAX: usize = 8;
+/// Messages under way at most: each is looked at for each that comes.
+const INFLIGHT_LIMIT: u16 = 1024;
 /// Bytes of a bridge's name: it is a level of a topic and a part of names.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -208,8 +210,8 @@ impl Config {
             "keep_alive is 1 to 65,535 seconds".to_owned()
         } else if self.retry_min < Duration::from_millis(100) || self.retry_max < self.retry_min {
             "retry_min is at least 100 ms, and retry_max not less".to_owned()
-        } else if self.inflight_max == 0 {
-            "inflight_max is at least 1".to_owned()
+        } else if !(1..=INFLIGHT_LIMIT).contains(&self.inflight_max) {
+            format!("inflight_max is 1 to {INFLIGHT_LIMIT}")
         } else if self.packet_bytes_max < 1024 {
             "packet_bytes_max is at least 1024".to_owned()
         } else if self.password.is_some() && self.user.is_none() {

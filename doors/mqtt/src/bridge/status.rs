@@ -6,6 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tracing::{debug, warn};
 use yizhan_talk::Timestamp;
 
 /// What one bridge's connections leave behind.
@@ -17,6 +18,8 @@ pub(super) struct Status {
     answered: AtomicBool,
     /// The other broker takes the top bit of the protocol level.
     takes_bridges: AtomicBool,
+    /// A message was dropped in this connection.
+    complained: AtomicBool,
     waiting: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
@@ -66,6 +69,7 @@ impl Status {
             line: Mutex::default(),
             answered: AtomicBool::new(false),
             takes_bridges: AtomicBool::new(true),
+            complained: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
@@ -87,6 +91,7 @@ impl Status {
     /// A new connection begins.
     pub(super) fn begin(&self) {
         self.answered.store(false, Relaxed);
+        self.complained.store(false, Relaxed);
         self.line.lock().is_told = false;
     }
 
@@ -151,8 +156,15 @@ impl Status {
         self.received.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_dropped(&self) {
+    /// A message that one of both sides does not take, and why. The first of a connection is told, the others
+    /// are counted.
+    pub(super) fn drop_one(&self, bridge: &str, reason: impl fmt::Display) {
         self.dropped.fetch_add(1, Relaxed);
+        if self.complained.swap(true, Relaxed) {
+            debug!(bridge, %reason, "a message does not cross a bridge");
+        } else {
+            warn!(bridge, %reason, "a message does not cross a bridge; more of them are only counted");
+        }
     }
 
     pub(super) fn count_missed(&self, messages: u64) {

@@ -151,11 +151,10 @@ impl<B: HubBackend> Connection<B> {
                 reason = Reason::Success;
             }
             // Also for one that is not known: it may be known to the hub, from before a crash.
-            state.completed += 1;
+            state.generations.release(ack.id.get());
             Found::Yes
         });
         if self.is_kept {
-            self.completing += 1;
             self.release(Release::Pubcomp(ack.id, reason));
         } else {
             self.ack(now, Kind::Pubcomp, ack.id, reason, None, out);
@@ -200,14 +199,12 @@ impl<B: HubBackend> Connection<B> {
             match self.desk().releases.pop_front() {
                 Some(Release::Pubrel(id)) => self.ack(now, Kind::Pubrel, id, Reason::Success, None, out),
                 Some(Release::Pubcomp(id, reason)) => {
-                    self.completing -= 1;
                     self.ack(now, Kind::Pubcomp, id, reason, None, out);
                 }
                 Some(Release::List(list)) => self.say_list(now, *list, out),
                 None => {}
             }
         }
-        self.is_held &= self.completing > 0;
     }
 
     /// What must be safe is not: the client comes back and goes on from what was safe last.

@@ -182,7 +182,7 @@ impl<B: HubBackend> Connection<B> {
     ) {
         let Some(session) = self.session.clone() else { return };
         let Some(mut state) = session.of(self.owner) else { return };
-        self.agree_on_subscriptions(&state, subscriptions, out);
+        self.agree_on_subscriptions(&mut state, subscriptions, out);
         let Again { released, held } = state.flight.resume(now.wall);
         for id in released {
             self.release(Release::Pubrel(id));

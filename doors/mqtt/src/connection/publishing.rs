@@ -103,11 +103,6 @@ impl<B: HubBackend> Connection<B> {
         let mut hub_id = None;
         if let (Qos::ExactlyOnce, Some(id)) = (qos, id) {
             match self.known_exchange(id) {
-                Exchange::New if self.completing > 0 && self.is_kept => {
-                    // Its id at the hub counts completed exchanges, which must be safe first.
-                    self.is_held = true;
-                    return Ok(None);
-                }
                 Exchange::New => {}
                 Exchange::Again => return Ok(Some(Taken { qos, id: Some(id), fate: Fate::Again })),
                 Exchange::UnderWay => return Ok(Some(Taken { qos, id: Some(id), fate: Fate::UnderWay })),
@@ -224,13 +219,13 @@ impl<B: HubBackend> Connection<B> {
     /// come back.
     fn begin_exchange(&self, id: PacketId) -> Option<Arc<str>> {
         let mut state = self.session.as_ref()?.of(self.owner)?;
-        let (born, completed) = (state.born, state.completed);
-        let asked = Received { completed, hold: Hold::Asked(self.owner) };
+        let (born, generation) = (state.born, state.generations.of(id.get()));
+        let asked = Received { generation, hold: Hold::Asked(self.owner) };
         let received = state.received.entry(id.get()).or_insert(asked);
         received.hold = Hold::Asked(self.owner);
-        let completed = received.completed;
+        let generation = received.generation;
         drop(state);
-        self.is_kept.then(|| format!("mqtt2:{born:016x}:{completed:x}:{id:x}").into())
+        self.is_kept.then(|| format!("mqtt2:{born:016x}:{generation:x}:{id:x}").into())
     }
 
     fn is_over_receive_maximum(&self) -> bool {

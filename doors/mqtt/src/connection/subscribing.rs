@@ -1,6 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE (MQTT 5 §3.8 to §3.11), and subscriptions that clients have without asking.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use yizhan_hub::{
     Answer, Call, Filter, Qos, Record, Refused,
@@ -29,8 +29,8 @@ pub(super) struct List {
     kind: Kind,
     id: PacketId,
     reasons: Vec<Reason>,
-    /// Filters that the hub was asked about: place among the reasons, number, and what was there before.
-    asked: std::collections::VecDeque<(usize, SubscriptionId, Option<Sub>)>,
+    /// Filters that the hub was asked about.
+    asked: VecDeque<AskedFilter>,
     /// Answers about retained messages that are still to come.
     states: usize,
     state: Vec<(SubscriptionId, Vec<Arc<Record>>)>,
@@ -40,13 +40,16 @@ pub(super) struct List {
     text: Option<String>,
 }
 
+/// A filter that the hub was asked about: its place among the reasons, its number, and what was there before.
+type AskedFilter = (usize, SubscriptionId, Option<Sub>);
+
 impl List {
     fn new(kind: Kind, id: PacketId, filters: usize) -> Self {
         Self {
             kind,
             id,
             reasons: Vec::with_capacity(filters),
-            asked: std::collections::VecDeque::new(),
+            asked: VecDeque::new(),
             states: 0,
             state: Vec::new(),
             is_changed: false,
@@ -56,6 +59,25 @@ impl List {
 
     fn is_done(&self) -> bool {
         self.asked.is_empty() && self.states == 0
+    }
+}
+
+/// Takes the hub's subscriptions over where nothing else is known of them: the client has them, and would wait
+/// for ever for what they bring.
+fn adopt(state: &mut State, hubs: &[(SubscriptionId, Filter, Missed)]) {
+    for (id, filter, _) in hubs {
+        state.last_subscription = state.last_subscription.max(*id);
+        state.put_sub(Sub {
+            id: *id,
+            filter: filter.as_str().into(),
+            // The hub counts with no more than what was granted; more than once is better than not at all.
+            qos: Qos::AtLeastOnce,
+            no_local: false,
+            retain_as_published: false,
+            shared: false,
+            in_state: false,
+            identifier: None,
+        });
     }
 }
 
@@ -209,7 +231,7 @@ impl<B: HubBackend> Connection<B> {
         self.say_lists(now, out);
     }
 
-    fn next_asked(&mut self) -> Option<(&mut List, (usize, SubscriptionId, Option<Sub>))> {
+    fn next_asked(&mut self) -> Option<(&mut List, AskedFilter)> {
         let list = self.desk.as_mut()?.lists.iter_mut().find(|list| !list.asked.is_empty())?;
         let asked = list.asked.pop_front()?;
         Some((list, asked))
@@ -328,13 +350,17 @@ impl<B: HubBackend> Connection<B> {
         }
     }
 
-    /// After a restart the hub's subscriptions and ours may be of different moments: ours count.
+    /// After a restart the hub's subscriptions and ours may be of different moments: ours count, where there
+    /// is anything that we remember.
     pub(super) fn agree_on_subscriptions(
         &mut self,
-        state: &State,
+        state: &mut State,
         hubs: &[(SubscriptionId, Filter, Missed)],
         out: &mut Out<B>,
     ) {
+        if state.last_subscription == 0 {
+            return adopt(state, hubs);
+        }
         for (id, ..) in hubs.iter().filter(|(id, ..)| state.sub(*id).is_none()) {
             self.ask(Asked::Unheard, Call::Unsubscribe(*id), out);
         }

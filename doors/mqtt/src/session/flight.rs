@@ -266,7 +266,8 @@ impl Flight {
         let mut skipped = 0;
         for ahead in used {
             if ahead > skipped + 1 {
-                return Some(self.start_run(skipped, ahead - skipped - 1));
+                self.start_run(skipped, ahead - skipped - 1);
+                return Some(());
             }
             skipped = ahead;
         }

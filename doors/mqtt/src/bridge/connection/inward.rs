@@ -1,7 +1,6 @@
 //! From the other broker to the hub: confirmed once the hub has it.
 
 use bytes::Bytes;
-use tracing::warn;
 use yizhan_hub::{Answer, Call, Qos, link::Publish as Message};
 use yizhan_talk::{Now, Out};
 
@@ -90,16 +89,14 @@ impl<B: HubRanks> Bridge<B> {
         let topic = match self.setup.paths.arriving(publish.topic)? {
             Ok(topic) => topic,
             Err(error) => {
-                warn!(bridge = %self.setup.name, %error, "a message has a topic that is not taken here");
-                self.status.count_dropped();
+                self.status.drop_one(&self.setup.name, error);
                 return None;
             }
         };
         match carry::message(publish, topic, Bytes::copy_from_slice(publish.payload)) {
             Ok(message) => Some(message),
             Err(reason) => {
-                warn!(bridge = %self.setup.name, reason, "a message does not cross the bridge");
-                self.status.count_dropped();
+                self.status.drop_one(&self.setup.name, reason);
                 None
             }
         }
@@ -172,8 +169,7 @@ impl<B: HubRanks> Bridge<B> {
                 return self.end(FAILED, format_args!("the hub does not take a message now: {refused}"), out);
             }
             Answer::Refused(refused) => {
-                warn!(bridge = %self.setup.name, %refused, "the hub refuses a message of the other broker");
-                self.status.count_dropped();
+                self.status.drop_one(&self.setup.name, &refused);
                 reason_of(&refused, Kind::Puback)
             }
             _ => {

@@ -81,7 +81,7 @@ impl Rank {
         let progress = &mut self.subscriptions[path];
         if progress.last == 0 {
             // What came in earlier connections was acked, or comes again.
-            progress.told = number - 1;
+            progress.told = number.saturating_sub(1);
         }
         progress.last = progress.last.max(number);
         progress.open.insert(number);
@@ -304,9 +304,8 @@ impl<B: HubRanks> Bridge<B> {
         is_sent
     }
 
-    fn drop_one(&self, reason: &'static str) {
-        warn!(bridge = %self.setup.name, reason, "a message does not cross the bridge");
-        self.status.count_dropped();
+    fn drop_one(&self, reason: &str) {
+        self.status.drop_one(&self.setup.name, reason);
     }
 
     fn done(&mut self, rank: usize, subscription: SubscriptionId, number: u64) {
@@ -333,8 +332,7 @@ impl<B: HubRanks> Bridge<B> {
             };
             let Some((subscription, number)) = found else { continue };
             if ack.reason.is_failure() && ack.reason != Reason::PacketIdNotFound {
-                warn!(bridge = %self.setup.name, reason = ack.reason.name(), "the other broker refuses a message");
-                self.status.count_dropped();
+                self.drop_one(ack.reason.name());
             } else {
                 self.status.count_sent();
             }
