@@ -6,9 +6,7 @@ use rustc_hash::FxBuildHasher;
 use yizhan_talk::Timestamp;
 
 use super::{Dealt, Inside, MemberKey};
-use crate::{
-    access::Access, guard::guard, link::Deal, message::Record, outbox::OutboxLimits, session::Session,
-};
+use crate::{access::Access, link::Deal, message::Record, outbox::OutboxLimits, session::Session};
 
 /// Members that are compared for the fewest records under way.
 const COMPARED_MAX: usize = 64;
@@ -194,7 +192,8 @@ fn give(
     let wanted = session.wants(dealing.access, subscription, record);
     let qos = record.message.qos.min(subscription.qos);
     let Some(share) = subscription.share.as_deref_mut() else { return (Given::Gone, false) };
-    if !guard("somebody is there", share.awake) {
+    // It may have fallen asleep since the group looked last.
+    if !share.awake {
         return (Given::Gone, false);
     }
     if !wanted {

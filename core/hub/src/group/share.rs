@@ -40,7 +40,7 @@ impl Dealt {
 
     /// Whether nobody else may have it any more (MQTT-4.8.2-5).
     fn is_bound(&self) -> bool {
-        self.number.is_some() && guard("once is once", self.qos == Qos::ExactlyOnce)
+        self.number.is_some() && self.qos == Qos::ExactlyOnce
     }
 }
 
@@ -111,10 +111,10 @@ impl Share {
             if dealt.done {
                 continue;
             }
-            if dealt.is_bound() {
-                self.out.push_back(dealt);
-            } else {
+            if guard("once begun is nobody else's", !dealt.is_bound()) {
                 self.back.push(Dealt { number: None, ..dealt });
+            } else {
+                self.out.push_back(dealt);
             }
         }
     }

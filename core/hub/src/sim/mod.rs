@@ -45,3 +45,18 @@ fn members_share_everything_and_each_record_is_one_members() {
         }
     }
 }
+
+/// Each guard of groups is needed, too.
+#[test]
+fn no_guard_of_groups_can_be_taken_out_unnoticed() {
+    let guards =
+        ["room in the window", "once begun is nobody else's", "not finished before", "life", "the last link"];
+    for guard in guards {
+        let broken = (0..SEEDS * 4).find(|&seed| {
+            without(guard, || std::panic::catch_unwind(|| groups::run(seed, STEPS)))
+                .map_or(true, |held| held.is_err())
+        });
+        eprintln!("{guard}: {broken:?}");
+        assert!(broken.is_some(), "nothing breaks without the guard '{guard}'");
+    }
+}
