@@ -138,6 +138,7 @@ fn mqtt(materials: &Materials<'_>) -> anyhow::Result<yizhan_mqtt::Mqtt> {
     let server = format!("yizhan/{}", crate::figures::VERSION);
     let (meters, traces) = (mqtt.meters.clone(), mqtt.traces.clone());
     let terms = yizhan_mqtt::Terms::new(config.mqtt.clone(), server, config.hub.keep_max, meters, traces)?;
+    let terms = terms.with_messages(config.http.message_bytes_max)?;
     Ok(yizhan_mqtt::Mqtt::new((*hub).clone(), Arc::new(terms)))
 }
 

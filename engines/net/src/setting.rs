@@ -76,7 +76,8 @@ impl Default for Http {
             header_within: Duration::from_secs(10),
             body_within: Duration::from_secs(60),
             idle_max: Duration::from_secs(75),
-            message_bytes_max: 1024 * 1024,
+            // A body of 1 MiB, and what a protocol puts around it.
+            message_bytes_max: 1024 * 1024 + 64 * 1024,
             deflate: Deflate::default(),
         }
     }
