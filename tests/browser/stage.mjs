@@ -75,6 +75,7 @@ export class Server {
     });
     this.port = Number(doors.http[0].split(':').at(-1));
     this.origin = `http://127.0.0.1:${this.port}`;
+    this.mqtt = Number(doors.mqtt[0].split(':').at(-1));
   }
 
   /** The one-time link that the server printed. */

@@ -35,7 +35,7 @@ const ROWS_MAX = 500;
  */
 
 /** @template T */
-class DataTable {
+export class DataTable {
   #plan;
   /** @type {T[]} */ #rows = [];
   #search = '';

@@ -4,9 +4,13 @@ import { Cell } from './cell.js';
 import { t } from './i18n.js';
 
 /** @typedef {{door: string, address: string, secure: boolean, since: number}} Connection */
-/** @typedef {{id: string, user: string, device: string | null, opened_at: number, subscriptions: number, waiting: number, delivered: number, missed: number, connection: Connection | null}} Session */
+/** @typedef {{id: string, user: string, device: string | null, name: string | null, door: string | null, keep: number, opened_at: number, subscriptions: number, waiting: number, delivered: number, missed: number, figures: {[name: string]: number}, connection: Connection | null}} Session */
 /** @typedef {{topic: string, space: string, listeners: number, kept: {oldest_seq: number, newest_seq: number} | null}} TopicInfo */
-/** @typedef {{session: string, user: string, id: number, filter: string, delivered: number, behind: boolean}} Subscription */
+/** @typedef {{session: string, user: string, id: number, filter: string, qos: number, group: string | null, delivered: number, behind: boolean}} Subscription */
+/** @typedef {{whom: string, reason: string, by: string, at: number, until: number | null}} Ban */
+/** @typedef {{name: string, filter: string, deal: string, members: number, live: number, waiting: number, unacked: number, missed: number, behind: boolean}} Group */
+/** @typedef {{id: string, topic: string, user: string, device: string | null, session: string, bytes: number, taken_at: number, due_at: number}} Delayed */
+/** @typedef {{name: string, address: string, connected_at: number | null, last_error: string | null, failures: number, waiting: number, sent: number, received: number, dropped: number, missed: number}} Bridge */
 /** @typedef {{records_max: number | null, bytes_max: number | null, age_max: number | null}} Limits */
 /** @typedef {{name: string, topics: string, keep: 'nothing' | 'memory' | 'disk', lag: 'catch_up' | 'skip' | 'close' | 'latest', lanes: number, limits: Limits | null, figures: {records: number, bytes: number, topics: number, waiting: number} | null}} Space */
 /** @typedef {{id: number, at: number, who: string, what: string, subject: string | null, address: string | null, door: string | null, detail: string | null}} AuditEntry */
@@ -21,6 +25,9 @@ import { t } from './i18n.js';
  * @template T
  * @typedef {{items: T[], next: string | number | null}} List
  */
+
+/** The key of a topic's own value: MQTT's retained message. */
+export const RETAINED = 'retained';
 
 /** The token that calls are made with; `null` before signing in. */
 export const token = new Cell(localStorage.getItem('yizhan.token'));
@@ -140,7 +147,7 @@ export const admin = {
   setPassword: (old, password) => call('POST', 'me/password', { ...(old && { old }), new: password }),
   /** @returns {Promise<Overview>} */
   overview: () => call('GET', 'overview'),
-  /** @param {{after?: string | number | null, limit?: number}} [page] @returns {Promise<List<Session>>} */
+  /** @param {{after?: string | number | null, limit?: number, state?: string | null, door?: string, search?: string}} [page] @returns {Promise<List<Session>>} */
   sessions: (page = {}) => call('GET', `sessions${query(page)}`),
   /** @param {string} id @returns {Promise<void>} */
   endSession: (id) => call('DELETE', `sessions/${encodeURIComponent(id)}`),
@@ -148,6 +155,32 @@ export const admin = {
   topics: (page = {}) => call('GET', `topics${query(page)}`),
   /** @param {{topic?: string, session?: string, filter?: string}} of @returns {Promise<List<Subscription>>} */
   subscriptions: (of) => call('GET', `subscriptions${query({ ...of, limit: 1000 })}`),
+  /** @param {string} id @returns {Promise<Session>} */
+  session: (id) => call('GET', `sessions/${encodeURIComponent(id)}`),
+  /** @param {string} id @returns {Promise<void>} */
+  disconnect: (id) => call('POST', `sessions/${encodeURIComponent(id)}/disconnect`),
+  /** @param {{after?: string | number | null, limit?: number}} [page] @returns {Promise<List<Ban>>} */
+  bans: (page = {}) => call('GET', `bans${query(page)}`),
+  /** @param {{whom: string, reason?: string, expires_in?: number}} ban @returns {Promise<Ban>} */
+  ban: (ban) => call('POST', 'bans', ban),
+  /** @param {string} whom @returns {Promise<void>} */
+  unban: (whom) => call('DELETE', `bans${query({ whom })}`),
+  /** @returns {Promise<List<{client: string}>>} */
+  traces: () => call('GET', 'traces'),
+  /** @param {string} client @param {number} seconds @returns {Promise<{client: string, topic: string}>} */
+  startTrace: (client, seconds) => call('POST', 'traces', { client, seconds }),
+  /** @param {string} client @returns {Promise<void>} */
+  stopTrace: (client) => call('DELETE', `traces${query({ client })}`),
+  /** @returns {Promise<List<Group>>} */
+  groups: () => call('GET', 'groups'),
+  /** @returns {Promise<List<Bridge>>} */
+  bridges: () => call('GET', 'bridges'),
+  /** @param {{after?: string | number | null, limit?: number}} [page] @returns {Promise<List<Delayed> & {count: number}>} */
+  delayed: (page = {}) => call('GET', `delayed${query(page)}`),
+  /** @param {string} id @returns {Promise<void>} */
+  cancelDelayed: (id) => call('DELETE', `delayed/${encodeURIComponent(id)}`),
+  /** @param {string} topic @returns {Promise<void>} */
+  clearRetained: (topic) => call('DELETE', `retained${query({ topic })}`),
   /** @returns {Promise<List<Space>>} */
   spaces: () => call('GET', 'spaces'),
   /** @param {{before?: string | number | null, limit?: number, user?: string}} [page] @returns {Promise<List<AuditEntry>>} */
@@ -173,6 +206,14 @@ export const admin = {
   /** @param {string} id @returns {Promise<void>} */
   revokeToken: (id) => call('DELETE', `tokens/${encodeURIComponent(id)}`),
 };
+
+/**
+ * The name that a client goes by: what it chose for its session (MQTT's client id), else its device; else nothing.
+ * @param {Session} session
+ */
+export function clientName({ name, device }) {
+  return name ? name.slice(name.indexOf(':') + 1) : (device ?? '');
+}
 
 /**
  * All pages of a list, up to `max` items.

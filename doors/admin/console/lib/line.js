@@ -16,7 +16,7 @@ import { t } from './i18n.js';
 /**
  * @typedef {{
  *   topic: string, text?: string, data?: unknown, bytes?: Uint8Array, content?: string, key?: string, mid?: string,
- *   headers?: {[name: string]: string}, expires?: number, durable?: 'memory' | 'disk'
+ *   headers?: {[name: string]: string}, expires?: number, durable?: 'memory' | 'disk', qos?: 0 | 1 | 2, delay?: number
  * }} Outgoing
  */
 /** @typedef {{record: (record: LineRecord) => void, stateEnd?: () => void, missed?: (n: number) => void, failed?: (error: LineError) => void}} Listener */

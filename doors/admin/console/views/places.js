@@ -3,10 +3,12 @@
 import './account.js';
 import './accounts.js';
 import './audit.js';
+import './bans.js';
 import './charts.js';
 import './chat.js';
 import './help.js';
 import './overview.js';
+import './queues.js';
 import './sessions.js';
 import './spaces.js';
 import './topics.js';
@@ -36,6 +38,7 @@ export function places() {
         ...only([{ view: 'sessions', element: 'y-sessions', icon: 'sessions', text: t('nav.sessions') }], !who?.guest),
         ...only(
           [
+            { view: 'queues', element: 'y-queues', icon: 'queues', text: t('nav.queues') },
             { view: 'charts', element: 'y-charts', icon: 'charts', text: t('nav.charts') },
             { view: 'spaces', element: 'y-spaces', icon: 'spaces', text: t('nav.spaces') },
           ],
@@ -49,6 +52,7 @@ export function places() {
         ...only(
           [
             { view: 'accounts', element: 'y-accounts', icon: 'accounts', text: t('nav.accounts') },
+            { view: 'bans', element: 'y-bans', icon: 'ban', text: t('nav.bans') },
             { view: 'audit', element: 'y-audit', icon: 'audit', text: t('nav.audit') },
           ],
           admin,

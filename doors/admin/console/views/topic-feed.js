@@ -4,12 +4,15 @@ import { bones, copyButton, empty, failed, iconButton, searchField } from '../co
 import { icon } from '../components/icon.js';
 import { cut, jsonView } from '../components/json.js';
 import { dataTable } from '../components/table.js';
-import { admin } from '../lib/admin.js';
+import { confirm } from '../components/dialog.js';
+import { me } from '../lib/account.js';
+import { RETAINED, admin } from '../lib/admin.js';
 import { atNextFrame } from '../lib/cell.js';
 import { Part, fill, h } from '../lib/dom.js';
 import { bytes, clockMillis, moment, whole } from '../lib/format.js';
 import { t } from '../lib/i18n.js';
 import { LineError, line } from '../lib/line.js';
+import { tell, warn } from '../lib/notices.js';
 import { hasWildcard } from '../lib/topics.js';
 
 /** Records held of a live feed; the oldest go. */
@@ -369,7 +372,34 @@ export class TopicFeed extends Part {
         bodyView(record),
         copyButton(() => bodyText(record)),
       ),
+      record.key === RETAINED && me.value?.admin
+        ? h(
+            'button',
+            { class: 'button danger', type: 'button', on: { click: () => void this.#clear(record.topic) } },
+            icon('trash'),
+            t('feed.unretain'),
+          )
+        : null,
     );
+  }
+
+  /** @param {string} topic */
+  async #clear(topic) {
+    const yes = await confirm({
+      title: t('feed.unretain.title'),
+      text: t('feed.unretain.text', { topic }),
+      yes: t('feed.unretain'),
+      danger: true,
+    });
+    if (!yes) return;
+    try {
+      await admin.clearRetained(topic);
+      tell(t('feed.unretained', { topic }));
+      this.#detail.hidden = true;
+      if (this.kind === 'state') await this.#state();
+    } catch (error) {
+      warn(t('failed.do'), error instanceof Error ? error.message : undefined);
+    }
   }
 }
 
@@ -386,13 +416,15 @@ function topicColumn() {
 /** @param {LineRecord} record */
 function bodyText(record) {
   if (record.text !== undefined) return record.text;
-  if (record.bin) return hex(record.bin, record.bin.length);
+  if (record.bin) return plain(record.bin) ?? hex(record.bin, record.bin.length);
   return record.data === undefined ? '' : JSON.stringify(record.data, null, 2);
 }
 
 /** @param {LineRecord} record */
 function preview(record) {
   if (record.text !== undefined) return record.text.slice(0, 300).replace(/\s+/g, ' ');
+  const words = record.bin && plain(record.bin);
+  if (words) return words.slice(0, 300).replace(/\s+/g, ' ');
   if (record.bin) return `${bytes(record.bin.length)}: ${hex(record.bin, 24)}`;
   return record.data === undefined ? t('feed.empty') : (JSON.stringify(record.data) ?? '').slice(0, 300);
 }
@@ -400,15 +432,29 @@ function preview(record) {
 /** @param {LineRecord} record */
 function bodyView(record) {
   if (record.data !== undefined) return jsonView(record.data);
-  if (record.bin) return h('pre', null, hex(record.bin, 4096));
-  if (record.text === undefined || record.text === '') return h('pre', { class: 'aside' }, t('feed.empty'));
+  const text = record.bin ? plain(record.bin) : record.text;
+  if (record.bin && text === null) return h('pre', null, hex(record.bin, 4096));
+  if (!text) return h('pre', { class: 'aside' }, t('feed.empty'));
   try {
-    const value = JSON.parse(record.text);
+    const value = JSON.parse(text);
     if (value && typeof value === 'object') return jsonView(value);
   } catch {
     // It is not JSON, so it is shown as what it is.
   }
-  return h('pre', null, cut(record.text));
+  return h('pre', null, cut(text));
+}
+
+/**
+ * Bytes as the text that they are: MQTT clients seldom say that theirs is one. `null` where they are none.
+ * @param {Uint8Array} data
+ */
+function plain(data) {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(data);
+    return /[\x00-\x08\x0e-\x1f]/.test(text) ? null : text;
+  } catch {
+    return null;
+  }
 }
 
 /** @param {Uint8Array} data @param {number} max */

@@ -2,6 +2,7 @@
 
 import { field } from '../components/bits.js';
 import { icon } from '../components/icon.js';
+import { RETAINED } from '../lib/admin.js';
 import { Part, fill, h } from '../lib/dom.js';
 import { t } from '../lib/i18n.js';
 import { line } from '../lib/line.js';
@@ -27,7 +28,11 @@ export class TopicPublish extends Part {
         button.disabled = false;
       }
     };
-    const { body, kind, key, durable, expires, content, headers } = controls;
+    const { body, kind, key, durable, expires, content, headers, retain, qos, delay } = controls;
+    this.listen(retain, 'change', () => {
+      key.disabled = retain.checked;
+      key.placeholder = retain.checked ? RETAINED : '';
+    });
     this.listen(body, 'keydown', (/** @type {KeyboardEvent} */ event) => {
       if (event.key === 'Enter' && (event.metaKey || event.ctrlKey)) void submit(event);
     });
@@ -40,7 +45,18 @@ export class TopicPublish extends Part {
           'div',
           { class: 'publish-body' },
           field(t('publish.body'), body, t('publish.body.hint')),
-          field(t('publish.kind'), kind),
+          h(
+            'div',
+            { class: 'stack' },
+            field(t('publish.kind'), kind),
+            field('QoS', qos, t('publish.qos.hint')),
+            h(
+              'label',
+              { class: 'switch', title: t('publish.retain.hint') },
+              retain,
+              h('span', null, t('publish.retain'), h('small', { class: 'aside' }, t('publish.retain.hint'))),
+            ),
+          ),
         ),
         h(
           'div',
@@ -48,6 +64,7 @@ export class TopicPublish extends Part {
           field(t('col.key'), key, t('publish.key.hint')),
           field(t('publish.durable'), durable, t('publish.durable.hint')),
           field(t('publish.expires'), expires, t('publish.expires.hint')),
+          field(t('publish.delay'), delay, t('publish.delay.hint')),
           field(t('col.content'), content, t('publish.content.hint')),
         ),
         field(t('feed.headers'), headers, t('publish.headers.hint')),
@@ -73,6 +90,9 @@ function makeControls() {
     ]),
     expires: h('input', { class: 'input number', type: 'number', min: '0', step: 'any' }),
     content: h('input', { class: 'input mono', placeholder: 'text/markdown' }),
+    retain: h('input', { type: 'checkbox', name: 'retain' }),
+    qos: select([option('0', t('publish.qos.0')), option('1', t('publish.qos.1')), option('', t('publish.qos.2'))]),
+    delay: h('input', { class: 'input number', type: 'number', min: '0', step: 'any' }),
     headers: h('textarea', { class: 'input mono', rows: 2, spellcheck: false, placeholder: 'lang: en' }),
   };
 }
@@ -83,13 +103,15 @@ function makeControls() {
  * @param {ReturnType<typeof makeControls>} controls
  * @returns {import('../lib/line.js').Outgoing}
  */
-function read(topic, { body, kind, key, durable, expires, content, headers }) {
+function read(topic, { body, kind, key, durable, expires, content, headers, retain, qos, delay }) {
   const type = content.value.trim();
   return {
     topic,
     ...readBody(kind.value, body.value),
     ...(type && kind.value !== 'json' && { content: type }),
-    ...(key.value && { key: key.value }),
+    ...(retain.checked ? { key: RETAINED } : key.value && { key: key.value }),
+    ...(qos.value && { qos: /** @type {0 | 1} */ (Number(qos.value)) }),
+    ...(Number(delay.value) > 0 && { delay: Number(delay.value) }),
     ...(expires.value && { expires: Number(expires.value) }),
     ...(durable.value && { durable: /** @type {'memory' | 'disk'} */ (durable.value) }),
     ...(headers.value.trim() && { headers: readHeaders(headers.value) }),
