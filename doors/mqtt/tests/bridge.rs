@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::task::JoinHandle;
 use yizhan_hub::{
     Answer, Call, Credentials, Delivery, Filter, Hub, HubLimits, Keep, Lag, Limits, Link, Options, Peer,
     Record, Space, Topic,
@@ -22,6 +23,7 @@ use yizhan_hub::{
     memory::Memory,
     message::RETAINED,
     space::Dedup,
+    store::{PageSize, Range},
 };
 use yizhan_mqtt::{
     Config, Meters, Mqtt, Terms, Traces,
@@ -40,6 +42,11 @@ struct Node {
 }
 
 async fn hub() -> Hub {
+    hub_on(&Arc::new(Memory::new(1))).await.0
+}
+
+/// A hub over a store that may outlive it, and its work.
+async fn hub_on(store: &Arc<Memory>) -> (Hub, JoinHandle<()>) {
     let space = |name: &str, topics: &str, keep| Space {
         name: name.into(),
         topics: Filter::new(topics).unwrap(),
@@ -52,15 +59,52 @@ async fn hub() -> Hub {
     let (hub, work) = Hub::open(Options {
         spaces: vec![space("live", "#", Keep::Nothing), space("kept", "kept/#", Keep::Memory(Limits::NONE))],
         limits: HubLimits::default(),
-        store: Arc::new(Memory::new(1)),
+        store: store.clone(),
         access: Arc::new(Everybody),
         clock: Arc::new(SystemClock),
         random: Arc::new(move || u128::from(count.fetch_add(0x9e37_79b9, Ordering::Relaxed))),
     })
     .await
     .unwrap();
-    tokio::spawn(work);
-    hub
+    (hub, tokio::spawn(work))
+}
+
+/// A server that is killed now and then, and comes back over the same store.
+struct Mortal {
+    name: &'static str,
+    at: SocketAddr,
+    configs: BTreeMap<String, bridge::Config>,
+    store: Arc<Memory>,
+    alive: Option<(Hub, JoinHandle<()>, Node)>,
+}
+
+impl Mortal {
+    async fn new(name: &'static str, at: SocketAddr, configs: BTreeMap<String, bridge::Config>) -> Self {
+        let store = Arc::new(Memory::new(1));
+        let mut mortal = Self { name, at, configs, store, alive: None };
+        mortal.rise().await;
+        mortal
+    }
+
+    async fn rise(&mut self) {
+        let (hub, work) = hub_on(&self.store).await;
+        let node = open(&hub, self.name, self.at, &self.configs);
+        self.alive = Some((hub, work, node));
+    }
+
+    /// Ends it in the middle of whatever it does, without a word.
+    async fn kill(&mut self) {
+        let (hub, work, node) = self.alive.take().unwrap();
+        work.abort();
+        drop(work.await);
+        drop((hub, node));
+        // Aborted tasks go with their next turn.
+        tokio::task::yield_now().await;
+    }
+
+    fn hub(&self) -> &Hub {
+        &self.alive.as_ref().unwrap().0
+    }
 }
 
 /// Opens a node's door at this address, and its bridges.
@@ -138,6 +182,15 @@ impl Client {
         self.link.flush(self.hub.now());
         let answer = done(called).await;
         assert!(matches!(answer, Answer::Published(_)), "{answer:?}");
+    }
+
+    /// All of a topic's past.
+    async fn history(&mut self, topic: &str) -> Vec<String> {
+        let (topic, size) = (Topic::new(topic).unwrap(), PageSize { records_max: 1000, bytes_max: 1 << 20 });
+        let call = Call::History(topic, Range::After(0), size);
+        let Answer::History(page) = done(self.link.call(self.hub.now(), call)).await else { panic!() };
+        let bodies = page.records.iter().map(|r| String::from_utf8_lossy(&r.message.body).into_owned());
+        bodies.collect()
     }
 
     /// The next records, so many.
@@ -234,6 +287,53 @@ async fn what_was_published_while_the_line_was_down_arrives_once_in_order_and_by
         up(&edge).await;
         drop(edge.open);
     }
+}
+
+#[tokio::test]
+async fn qos_2_is_neither_lost_nor_doubled_while_both_servers_are_killed() {
+    const MESSAGES: usize = 400;
+    let there = free();
+    let out = vec![rule("kept/#", 2, 0)];
+    let mut cloud = Mortal::new("cloud", there, BTreeMap::new()).await;
+    let fast = bridge::Config { retry_min: Duration::from_millis(100), ..config(there, out, vec![]) };
+    let fast = bridge::Config { retry_max: Duration::from_millis(100), ..fast };
+    let mut edge = Mortal::new("edge", free(), one(fast)).await;
+    // The bridge's sessions are made before anything is to be forwarded.
+    up(&edge.alive.as_ref().unwrap().2).await;
+    for i in 0..MESSAGES {
+        Client::new(edge.hub()).await.publish("kept/a", &i.to_string()).await;
+        if i % 37 == 5 {
+            edge.kill().await;
+            edge.rise().await;
+        }
+        if i % 53 == 7 {
+            cloud.kill().await;
+            cloud.rise().await;
+        }
+        if i % 11 == 0 {
+            tokio::time::sleep(Duration::from_millis(i as u64 % 30)).await;
+        }
+    }
+    let expected: Vec<_> = (0..MESSAGES).map(|i| i.to_string()).collect();
+    let mut reader = Client::new(cloud.hub()).await;
+    let waiting = async {
+        loop {
+            let bodies = reader.history("kept/a").await;
+            assert!(bodies.len() <= MESSAGES, "doubled: {bodies:?}");
+            if bodies.len() == MESSAGES {
+                return bodies;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    let Ok(bodies) = waited else {
+        let views = edge.alive.as_ref().unwrap().2.bridges.views();
+        let there = reader.history("kept/a").await;
+        let lost: Vec<_> = expected.iter().filter(|body| !there.contains(body)).collect();
+        panic!("{} are there, lost: {lost:?}; {views:?}", there.len());
+    };
+    assert_eq!(bodies, expected);
 }
 
 #[tokio::test]
