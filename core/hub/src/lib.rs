@@ -25,6 +25,7 @@ mod presence;
 pub mod publish;
 mod returning;
 mod saved;
+mod saving;
 mod session;
 pub mod space;
 pub mod store;

@@ -18,18 +18,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use parking_lot::Mutex;
 use yizhan_talk::{Backend, Called, Clock};
 
 use super::{
     disk::Disk,
+    notes::{Notes, Phase},
     world::{Chance, Flag, PEER, SimClock, answer, now_or_never},
 };
 use crate::{
     access::{Credentials, Open},
     hub::{Hub, Limits, Options, Work},
-    link::{Acked, Answer, Call, Deal, Delivery, Group, Hello, Keepsake, Kept, Name, Publish, Subscribe},
+    link::{Acked, Answer, Call, Deal, Delivery, Group, Hello, Kept, Name, Publish, Subscribe},
     live::Link,
     message::Qos,
     space::{Dedup, Keep, Lag, Limits as KeptLimits, Space},
@@ -40,44 +39,6 @@ const CLIENTS: usize = 4;
 const TOPICS: [&str; 3] = ["k/a", "k/b", "u/a"];
 const HOUR: Duration = Duration::from_secs(3600);
 const DEALS: [Deal; 4] = [Deal::RoundRobin, Deal::LeastInflight, Deal::HashSender, Deal::Sticky];
-
-/// How far the door is with a message that it sends for certain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Written down, not safe yet.
-    Noted,
-    /// Sent.
-    Sent,
-    /// The client has it; that is not safe yet.
-    Received,
-}
-
-/// What a door writes down: by message, the phase and the delivery's number.
-#[derive(Debug, Default)]
-struct Notes(Mutex<BTreeMap<u64, (Phase, u64)>>);
-
-impl Keepsake for Notes {
-    fn to_bytes(&self) -> Bytes {
-        let mut out = Vec::new();
-        for (id, (phase, number)) in &*self.0.lock() {
-            out.extend(id.to_le_bytes());
-            out.push(*phase as u8);
-            out.extend(number.to_le_bytes());
-        }
-        out.into()
-    }
-}
-
-impl Notes {
-    fn of(bytes: &[u8]) -> Self {
-        let long = |b: &[u8]| u64::from_le_bytes(b.try_into().unwrap());
-        let note = |b: &[u8]| {
-            let phase = [Phase::Noted, Phase::Sent, Phase::Received][b[8] as usize];
-            (long(&b[..8]), (phase, long(&b[9..])))
-        };
-        Self(Mutex::new(bytes.chunks(17).map(note).collect()))
-    }
-}
 
 /// What follows when something is safe.
 #[derive(Clone, Copy)]
