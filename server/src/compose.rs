@@ -95,8 +95,8 @@ pub(crate) struct Materials<'a> {
     pub(crate) mqtt: &'a Mqtt,
     /// What the network side counts.
     pub(crate) net: Arc<yizhan_net::Meters>,
-    #[cfg(feature = "mqtt")]
-    pub(crate) bridges: yizhan_mqtt::bridge::Bridges,
+    /// The one for tools on this machine.
+    pub(crate) token: &'a yizhan_identity::Secret<String>,
     #[cfg(feature = "admin")]
     pub(crate) views: yizhan_admin::Views,
 }
@@ -107,6 +107,8 @@ pub(crate) struct Materials<'a> {
 /// The config of a door makes no sense.
 pub(crate) fn doors(materials: Materials<'_>) -> anyhow::Result<Doors> {
     let mut doors = Doors { all: Vec::new(), maintain: Vec::new() };
+    #[cfg(feature = "mqtt")]
+    let bridges = bridges(&materials)?;
     #[cfg(feature = "socket")]
     {
         let socket = socket(&materials);
@@ -117,7 +119,7 @@ pub(crate) fn doors(materials: Materials<'_>) -> anyhow::Result<Doors> {
     {
         let (mqtt, sys) = (mqtt(&materials)?, sys(&materials));
         doors.all.push(Box::new(mqtt.clone()));
-        doors.all.push(Box::new(Bridged(materials.bridges.clone())));
+        doors.all.push(Box::new(Bridged(bridges.clone())));
         doors.maintain.push(Box::new(move || {
             mqtt.maintain();
             sys.maintain();
@@ -126,6 +128,11 @@ pub(crate) fn doors(materials: Materials<'_>) -> anyhow::Result<Doors> {
     #[cfg(feature = "admin")]
     {
         let Materials { config, hub, identity, views, .. } = materials;
+        #[cfg(feature = "mqtt")]
+        let views = yizhan_admin::Views {
+            bridges: Arc::new(move || bridges.views().into_iter().map(crate::follow::bridge).collect()),
+            ..views
+        };
         let api = yizhan_admin::Api::new(hub.clone(), identity.clone(), Arc::new(views));
         doors.all.push(Box::new(yizhan_admin::Admin::new(config.admin, api)));
     }
@@ -142,17 +149,10 @@ fn mqtt(materials: &Materials<'_>) -> anyhow::Result<yizhan_mqtt::Mqtt> {
     Ok(yizhan_mqtt::Mqtt::new((*hub).clone(), Arc::new(terms)))
 }
 
-/// The bridges of the config. `token` is the one for tools on this machine: a bridge without an account is the
-/// server itself.
-///
-/// # Errors
-/// A setting makes no sense.
+/// The bridges of the config. One without an account is the server itself, as tools on this machine are.
 #[cfg(feature = "mqtt")]
-pub(crate) fn bridges(
-    config: &Config,
-    hub: &Hub,
-    token: &yizhan_identity::Secret<String>,
-) -> anyhow::Result<yizhan_mqtt::bridge::Bridges> {
+fn bridges(materials: &Materials<'_>) -> anyhow::Result<yizhan_mqtt::bridge::Bridges> {
+    let Materials { config, hub, token, .. } = materials;
     let token: Arc<str> = token.reveal().as_str().into();
     let admission: yizhan_mqtt::bridge::Admission = Arc::new(move |account| match account {
         // The operator's own config stands for it, as a verified certificate would.
@@ -160,7 +160,7 @@ pub(crate) fn bridges(
         None => Credentials::Token(token.clone()),
     });
     let node = config.server.name.clone().unwrap_or_else(machine);
-    Ok(yizhan_mqtt::bridge::Bridges::new(hub.clone(), &node, &config.bridges, &admission)?)
+    Ok(yizhan_mqtt::bridge::Bridges::new((*hub).clone(), &node, &config.bridges, &admission)?)
 }
 
 /// The machine's name.

@@ -360,6 +360,17 @@ impl Figures {
             counts.connections as f64,
         );
         page.gauge("yizhan_subscriptions", "Subscriptions.", &[], counts.subscriptions as f64);
+        let delayed = self.from.hub.delayed_count() as f64;
+        page.gauge("yizhan_messages_delayed", "Messages that wait for their time.", &[], delayed);
+        let groups = self.from.hub.groups();
+        let waiting: usize = groups.iter().map(|group| group.waiting).sum();
+        page.gauge("yizhan_groups", "Groups that share filters.", &[], groups.len() as f64);
+        page.gauge(
+            "yizhan_groups_waiting",
+            "Records that wait for a member with room, as far as they are in memory.",
+            &[],
+            waiting as f64,
+        );
         let mut count = |name, help, value| page.counter(name, help, &[], value);
         count("yizhan_sessions_opened_total", "Sessions opened.", hub.sessions_opened.value());
         count("yizhan_sessions_resumed_total", "Sessions resumed.", hub.sessions_resumed.value());

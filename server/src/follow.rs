@@ -1,4 +1,4 @@
-//! The MQTT door's traces, as the admin API takes them.
+//! The MQTT door's traces and bridges, as the admin API takes them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,5 +21,21 @@ impl yizhan_admin::Traces for Follow {
 
     fn clients(&self) -> Vec<String> {
         self.0.clients().into_iter().map(String::from).collect()
+    }
+}
+
+/// A bridge, as the admin API shows it.
+pub(crate) fn bridge(view: yizhan_mqtt::bridge::View) -> yizhan_admin::Bridge {
+    yizhan_admin::Bridge {
+        name: view.name,
+        address: view.address,
+        connected_at: view.connected_since.map(yizhan_talk::Timestamp::as_millis),
+        last_error: view.last_error,
+        failures: view.failures,
+        waiting: view.waiting,
+        sent: view.sent,
+        received: view.received,
+        dropped: view.dropped,
+        missed: view.missed,
     }
 }

@@ -88,7 +88,6 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     // Signals are taken from the first moment: one that comes while the store opens must not be lost.
     let mut signals = Signals::new()?;
     let (logs, otlp, spans) = start_log(&config)?;
-    let mut tasks: Vec<JoinHandle<()>> = Vec::new();
     let descriptors = limits::raise_descriptors();
     let data = config.server.data.clone();
     let first_run = make_folder(&data)?;
@@ -109,31 +108,23 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     let shared = Arc::new(ArcSwap::from_pointee(config.clone()));
     let listening = Arc::new(AtomicBool::new(false));
     let token = identity.make_local_token();
-    #[cfg(feature = "mqtt")]
-    let bridges = crate::compose::bridges(&config, &hub, &token)?;
     let doors = doors(Materials {
         config: &config,
         hub: &hub,
         identity: &identity,
         mqtt: &mqtt,
         net: site.meters(),
-        #[cfg(feature = "mqtt")]
-        bridges: bridges.clone(),
+        token: &token,
         #[cfg(feature = "admin")]
-        views: yizhan_admin::Views {
-            #[cfg(feature = "mqtt")]
-            bridges: Arc::new(move || bridges.views().into_iter().map(bridge_view).collect()),
-            ..views(&figures, &shared, &listening, &store, first_run, &mqtt)
-        },
+        views: views(&figures, &shared, &listening, &store, first_run, &mqtt),
     })?;
     site.listen_http(&config.http)?;
     for door in &doors.all {
         door.open(&mut site)?;
     }
-    tasks.push(tokio::spawn(hub_work));
+    let mut tasks = vec![tokio::spawn(hub_work)];
     let open = site.start()?;
     listening.store(true, Relaxed);
-
     let keys = Arc::new(keys::Keys::new(identity.clone(), keys_wanted));
     tasks.push(tokio::spawn(keys.clone().run(shared.clone())));
     tasks.push(tokio::spawn(tick(hub.clone(), doors.maintain, store.clone(), figures.clone())));
@@ -253,22 +244,6 @@ fn views(
         #[cfg(not(feature = "mqtt"))]
         traces: None,
         bridges: Arc::new(Vec::new),
-    }
-}
-
-#[cfg(all(feature = "admin", feature = "mqtt"))]
-fn bridge_view(view: yizhan_mqtt::bridge::View) -> yizhan_admin::Bridge {
-    yizhan_admin::Bridge {
-        name: view.name,
-        address: view.address,
-        connected_at: view.connected_since.map(yizhan_talk::Timestamp::as_millis),
-        last_error: view.last_error,
-        failures: view.failures,
-        waiting: view.waiting,
-        sent: view.sent,
-        received: view.received,
-        dropped: view.dropped,
-        missed: view.missed,
     }
 }
 

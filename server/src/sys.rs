@@ -112,6 +112,7 @@ impl Sys {
             ("clients/total", total),
             ("clients/maximum", known.clients_most),
             ("subscriptions/count", counts.subscriptions as u64),
+            ("shared_subscriptions/count", self.hub.groups().iter().map(|group| group.members as u64).sum()),
             ("heap/current", heap),
             ("heap/maximum", known.heap_most),
         ];
