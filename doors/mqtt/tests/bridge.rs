@@ -26,10 +26,10 @@ use yizhan_hub::{
     store::{PageSize, Range},
 };
 use yizhan_mqtt::{
-    Config, Meters, Mqtt, Terms, Traces,
+    Config, Mqtt, Terms,
     bridge::{self, Bridges, Rule, View},
 };
-use yizhan_net::{Door as _, Listen, Open, Site, SystemClock};
+use yizhan_net::{Door as _, Listen, Open, Site, SiteError, SystemClock};
 use yizhan_talk::{Backend as _, Called, Clock};
 
 /// How long a test waits for what must come.
@@ -88,7 +88,7 @@ impl Mortal {
 
     async fn rise(&mut self) {
         let (hub, work) = hub_on(&self.store).await;
-        let node = open(&hub, self.name, self.at, &self.configs);
+        let node = open(&hub, self.name, self.at, &self.configs).await;
         self.alive = Some((hub, work, node));
     }
 
@@ -107,18 +107,33 @@ impl Mortal {
     }
 }
 
-/// Opens a node's door at this address, and its bridges.
-fn open(hub: &Hub, name: &str, at: SocketAddr, configs: &BTreeMap<String, bridge::Config>) -> Node {
-    let config = Config { tcp: Listen::at(at), websocket: false, ..Config::default() };
-    let keep_max = Duration::from_secs(3600);
-    let terms =
-        Terms::new(config, "test".into(), keep_max, Arc::new(Meters::default()), Arc::new(Traces::default()));
-    let mut site = Site::new(yizhan_net::Limits::default(), Arc::new(SystemClock) as Arc<dyn Clock>);
-    Mqtt::new(hub.clone(), Arc::new(terms.unwrap())).open(&mut site).unwrap();
+/// Opens a node's door at this address, and its bridges. One that was just ended may still hold the address for
+/// a moment.
+async fn open(hub: &Hub, name: &str, at: SocketAddr, configs: &BTreeMap<String, bridge::Config>) -> Node {
+    let mut site = tokio::time::timeout(PATIENCE, async {
+        loop {
+            match site(hub, at) {
+                Ok(site) => return site,
+                Err(SiteError::Listen { .. }) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    })
+    .await
+    .expect("the address is free");
     let admission: bridge::Admission = Arc::new(|_| Credentials::None);
     let bridges = Bridges::new(hub.clone(), name, configs, &admission).unwrap();
     bridges.open(&mut site);
     Node { bridges, open: site.start().unwrap() }
+}
+
+fn site(hub: &Hub, at: SocketAddr) -> Result<Site, SiteError> {
+    let config = Config { tcp: Listen::at(at), websocket: false, ..Config::default() };
+    let keep_max = Duration::from_secs(3600);
+    let terms = Terms::new(config, "test".into(), keep_max, Arc::default(), Arc::default());
+    let mut site = Site::new(yizhan_net::Limits::default(), Arc::new(SystemClock) as Arc<dyn Clock>);
+    Mqtt::new(hub.clone(), Arc::new(terms?)).open(&mut site)?;
+    Ok(site)
 }
 
 /// An address that nobody listens on.
@@ -252,7 +267,7 @@ async fn what_was_published_while_the_line_was_down_arrives_once_in_order_and_by
         let mut local = Client::new(&edge_hub).await;
         let mut state = Client::new(&edge_hub).await;
         state.subscribe("$SYS/broker/bridge/other/state").await;
-        let edge = open(&edge_hub, "edge", free(), &one(config(there, out, vec![])));
+        let edge = open(&edge_hub, "edge", free(), &one(config(there, out, vec![]))).await;
         assert_eq!(state.bodies(1).await, ["0"]);
         // Nobody is there, and its sessions collect from now on.
         until(&edge, |view| view.failures > 0).await;
@@ -267,7 +282,7 @@ async fn what_was_published_while_the_line_was_down_arrives_once_in_order_and_by
         let cloud_hub = hub().await;
         let mut heard = Client::new(&cloud_hub).await;
         heard.subscribe("#").await;
-        let cloud = open(&cloud_hub, "cloud", there, &BTreeMap::new());
+        let cloud = open(&cloud_hub, "cloud", there, &BTreeMap::new()).await;
         let bodies = heard.bodies(310).await;
         let of = |kind: &str| bodies.iter().filter(|b| b.starts_with(kind)).cloned().collect::<Vec<_>>();
         assert_eq!(of("low"), (0..300).map(|i| format!("low {i}")).collect::<Vec<_>>(), "QoS {qos}");
@@ -282,7 +297,7 @@ async fn what_was_published_while_the_line_was_down_arrives_once_in_order_and_by
         for i in 300..320 {
             local.publish("kept/low/a", &format!("low {i}")).await;
         }
-        let _cloud = open(&cloud_hub, "cloud", there, &BTreeMap::new());
+        let _cloud = open(&cloud_hub, "cloud", there, &BTreeMap::new()).await;
         assert_eq!(heard.bodies(20).await, (300..320).map(|i| format!("low {i}")).collect::<Vec<_>>());
         up(&edge).await;
         drop(edge.open);
@@ -341,8 +356,8 @@ async fn both_directions_do_not_feed_each_other() {
     let there = free();
     let all = || vec![rule("#", 2, 0)];
     let (edge_hub, cloud_hub) = (hub().await, hub().await);
-    let _cloud = open(&cloud_hub, "cloud", there, &BTreeMap::new());
-    let edge = open(&edge_hub, "edge", free(), &one(config(there, all(), all())));
+    let _cloud = open(&cloud_hub, "cloud", there, &BTreeMap::new()).await;
+    let edge = open(&edge_hub, "edge", free(), &one(config(there, all(), all()))).await;
     let (mut here, mut far) = (Client::new(&edge_hub).await, Client::new(&cloud_hub).await);
     here.subscribe("#").await;
     far.subscribe("#").await;
@@ -374,9 +389,9 @@ async fn retained_messages_are_retained_on_the_other_side() {
     // Both before there is a bridge.
     Client::new(&edge_hub).await.send(retained("out/a", "from the edge")).await;
     Client::new(&cloud_hub).await.send(retained("in/a", "from the cloud")).await;
-    let _cloud = open(&cloud_hub, "cloud", there, &BTreeMap::new());
+    let _cloud = open(&cloud_hub, "cloud", there, &BTreeMap::new()).await;
     let crossing = config(there, vec![rule("out/#", 1, 0)], vec![rule("in/#", 1, 0)]);
-    let edge = open(&edge_hub, "edge", free(), &one(crossing));
+    let edge = open(&edge_hub, "edge", free(), &one(crossing)).await;
     let (mut here, mut far) = (Client::new(&edge_hub).await, Client::new(&cloud_hub).await);
     here.subscribe("in/#").await;
     far.subscribe("out/#").await;
@@ -403,7 +418,7 @@ async fn a_ring_of_three_ends() {
     for i in 0..3 {
         let next = addresses[(i + 1) % 3];
         let configs = one(config(next, all(), vec![]));
-        nodes.push(open(&hubs[i], ["a", "b", "c"][i], addresses[i], &configs));
+        nodes.push(open(&hubs[i], ["a", "b", "c"][i], addresses[i], &configs).await);
     }
     let mut clients = Vec::new();
     for hub in &hubs {
@@ -459,8 +474,8 @@ async fn a_mosquitto_is_a_good_other_side() {
         // Another client of it, which hears it all.
         let listener = bridge::Config { protocol, ..config(there, vec![], vec![back]) };
         let (edge_hub, other_hub) = (hub().await, hub().await);
-        let edge = open(&edge_hub, "edge", free(), &one(out));
-        let other = open(&other_hub, "other", free(), &one(listener));
+        let edge = open(&edge_hub, "edge", free(), &one(out)).await;
+        let other = open(&other_hub, "other", free(), &one(listener)).await;
         let (mut here, mut far) = (Client::new(&edge_hub).await, Client::new(&other_hub).await);
         here.subscribe("echo/#").await;
         far.subscribe("echo/#").await;
