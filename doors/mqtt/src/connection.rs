@@ -145,6 +145,8 @@ pub struct Connection<B> {
     bytes_max: u32,
     /// What was last told to the gauges: under way, held.
     gauged: (u32, u32),
+    /// Messages sent in this step, and the bytes of their bodies: counted together at its end.
+    sent: (u64, u64),
     /// When the client came, or the last packet did.
     heard: Instant,
     /// When the session was opened, by the wall clock.
@@ -223,6 +225,7 @@ impl<B: HubBackend> Connection<B> {
             taking: 0,
             bytes_max: u32::MAX,
             gauged: (0, 0),
+            sent: (0, 0),
             heard: now.steady,
             opened_at: now.wall,
             expires: None,
@@ -282,6 +285,22 @@ impl<B: HubBackend> Connection<B> {
 
     /// Reads packets as long as it may.
     fn read(&mut self, now: Now, input: &mut BytesMut, out: &mut Out<B>) -> Result<(), Fault> {
+        // Of packets of one kind in a row, how many came.
+        let mut row = (Kind::Pingreq, 0);
+        let read = self.read_packets(now, input, &mut row, out);
+        if row.1 > 0 {
+            self.terms.meters.received(row.0, row.1);
+        }
+        read
+    }
+
+    fn read_packets(
+        &mut self,
+        now: Now,
+        input: &mut BytesMut,
+        row: &mut (Kind, u64),
+        out: &mut Out<B>,
+    ) -> Result<(), Fault> {
         while self.reads() {
             let limits = Limits { packet_bytes_max: self.allowance.packet_bytes_max, ..Limits::default() };
             let version = (self.stage != Stage::Silent).then_some(self.version);
@@ -290,11 +309,17 @@ impl<B: HubBackend> Connection<B> {
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(self.broken(now, &error, out)),
             };
-            self.terms.meters.received(packet.kind(), 1);
+            if row.0 != packet.kind() {
+                if row.1 > 0 {
+                    self.terms.meters.received(row.0, row.1);
+                }
+                *row = (packet.kind(), 0);
+            }
+            row.1 += 1;
             self.tell(now, || of_packet(&packet, Direction::In, bytes));
             if let (Stage::Open, Packet::Publish(publish)) = (self.stage, &packet) {
                 let payload = publish.payload.len();
-                let Some(taken) = self.take_publish(now, publish, out)? else { return Ok(()) };
+                let taken = self.take_publish(now, publish, out)?;
                 let body = wire::split_payload(input, bytes, payload);
                 self.publish(now, taken, body, out);
             } else {

@@ -248,8 +248,13 @@ impl<B: HubBackend> Connection<B> {
         self.desk.as_ref()?.owed.due()
     }
 
-    /// Tells the gauges how many packets are under way.
+    /// Tells the gauges how many packets are under way, and what was sent.
     pub(super) fn gauge(&mut self, state: &State) {
+        let (messages, bytes) = std::mem::take(&mut self.sent);
+        if messages > 0 {
+            self.terms.meters.sent(Kind::Publish, messages);
+            self.terms.meters.publish_bytes_out.add(bytes);
+        }
         self.is_full = state.flight.busy() >= usize::from(self.window);
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let now = (number(state.flight.busy()), number(state.received.len()));

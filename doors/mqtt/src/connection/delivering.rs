@@ -456,8 +456,8 @@ impl<B: HubBackend> Connection<B> {
                 debug_assert!(written.is_ok(), "what is planned fits");
             });
         }
-        self.terms.meters.publish_bytes_out.add(message.body.len() as u64);
-        self.terms.meters.sent(Kind::Publish, 1);
+        self.sent.0 += 1;
+        self.sent.1 += message.body.len() as u64;
         let bytes = out.packets.bytes().len() - before;
         self.tell(now, || Event {
             id: id.map(PacketId::get),
@@ -482,8 +482,8 @@ impl<B: HubBackend> Connection<B> {
         if self.goes_whole(sub, batch) {
             let bytes = joined(batch, self.layout(Qos::AtMostOnce));
             out.packets.write(|into| into.put_slice(bytes));
-            self.terms.meters.publish_bytes_out.add(batch.body_bytes());
-            self.terms.meters.sent(Kind::Publish, records.len() as u64);
+            self.sent.0 += records.len() as u64;
+            self.sent.1 += batch.body_bytes();
             let last = number.saturating_add(records.len() as u64).saturating_sub(1);
             let position = records.last().and_then(|record| record.position);
             return self.pass(now, state, (subscription, last), position, None, out);

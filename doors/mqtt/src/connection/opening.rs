@@ -366,6 +366,9 @@ fn adopt(opened: &Opened, own: Arc<Session>) -> Arc<Session> {
         Some(Kept::Saved(bytes)) => Session::read(&bytes).map(Arc::new),
         None => None,
     };
+    if opened.resumed && found.is_none() {
+        tracing::warn!(session = %opened.session, "what a session remembers was lost: messages may come twice");
+    }
     let session = found.unwrap_or(own);
     if opened.resumed {
         opened.place.put(session.clone());

@@ -74,13 +74,13 @@ impl Retries {
 }
 
 impl<B: HubBackend> Connection<B> {
-    /// Looks at a PUBLISH; `None` where it has to wait.
+    /// Looks at a PUBLISH.
     pub(super) fn take_publish(
         &mut self,
         now: Now,
         publish: &Publish<'_>,
         out: &mut Out<B>,
-    ) -> Result<Option<Taken>, Fault> {
+    ) -> Result<Taken, Fault> {
         if !publish.properties.subscription_ids.is_empty() {
             let text = "a subscription identifier in PUBLISH from a client (MQTT-3.3.4-6)";
             return Err(self.broken(now, &WireError::protocol(text), out));
@@ -104,8 +104,8 @@ impl<B: HubBackend> Connection<B> {
         if let (Qos::ExactlyOnce, Some(id)) = (qos, id) {
             match self.known_exchange(id) {
                 Exchange::New => {}
-                Exchange::Again => return Ok(Some(Taken { qos, id: Some(id), fate: Fate::Again })),
-                Exchange::UnderWay => return Ok(Some(Taken { qos, id: Some(id), fate: Fate::UnderWay })),
+                Exchange::Again => return Ok(Taken { qos, id: Some(id), fate: Fate::Again }),
+                Exchange::UnderWay => return Ok(Taken { qos, id: Some(id), fate: Fate::UnderWay }),
             }
         }
         if qos != Qos::AtMostOnce && self.is_over_receive_maximum() {
@@ -134,7 +134,7 @@ impl<B: HubBackend> Connection<B> {
                 }))
             }
         };
-        Ok(Some(Taken { qos, id, fate }))
+        Ok(Taken { qos, id, fate })
     }
 
     /// Where a PUBLISH goes; the outer error is the client's fault.
