@@ -360,17 +360,7 @@ impl Figures {
             counts.connections as f64,
         );
         page.gauge("yizhan_subscriptions", "Subscriptions.", &[], counts.subscriptions as f64);
-        let delayed = self.from.hub.delayed_count() as f64;
-        page.gauge("yizhan_messages_delayed", "Messages that wait for their time.", &[], delayed);
-        let groups = self.from.hub.groups();
-        let waiting: usize = groups.iter().map(|group| group.waiting).sum();
-        page.gauge("yizhan_groups", "Groups that share filters.", &[], groups.len() as f64);
-        page.gauge(
-            "yizhan_groups_waiting",
-            "Records that wait for a member with room, as far as they are in memory.",
-            &[],
-            waiting as f64,
-        );
+        self.waiting_metrics(page);
         let mut count = |name, help, value| page.counter(name, help, &[], value);
         count("yizhan_sessions_opened_total", "Sessions opened.", hub.sessions_opened.value());
         count("yizhan_sessions_resumed_total", "Sessions resumed.", hub.sessions_resumed.value());
@@ -421,6 +411,20 @@ impl Figures {
         by_space("yizhan_space_bytes", "Bytes kept, on disk or in memory.", |f| f.bytes);
         by_space("yizhan_space_topics", "Topics known.", |f| f.topics);
         by_space("yizhan_space_waiting", "Messages that wait to be committed.", |f| f.waiting);
+    }
+
+    fn waiting_metrics(&self, page: &mut Exposition) {
+        let delayed = self.from.hub.delayed_count() as f64;
+        page.gauge("yizhan_messages_delayed", "Messages that wait for their time.", &[], delayed);
+        let groups = self.from.hub.groups();
+        let waiting: usize = groups.iter().map(|group| group.waiting).sum();
+        page.gauge("yizhan_groups", "Groups that share filters.", &[], groups.len() as f64);
+        page.gauge(
+            "yizhan_groups_waiting",
+            "Records that wait for a member with room, as far as they are in memory.",
+            &[],
+            waiting as f64,
+        );
     }
 
     fn store_metrics(&self, page: &mut Exposition) {
