@@ -305,18 +305,33 @@ async fn what_was_published_while_the_line_was_down_arrives_once_in_order_and_by
 }
 
 #[tokio::test]
-async fn qos_2_is_neither_lost_nor_doubled_while_both_servers_are_killed() {
+async fn qos_2_out_is_neither_lost_nor_doubled_while_both_servers_are_killed() {
+    neither_lost_nor_doubled(vec![rule("kept/#", 2, 0)], vec![]).await;
+}
+
+#[tokio::test]
+async fn qos_2_in_is_neither_lost_nor_doubled_while_both_servers_are_killed() {
+    neither_lost_nor_doubled(vec![], vec![rule("kept/#", 2, 0)]).await;
+}
+
+async fn neither_lost_nor_doubled(out: Vec<Rule>, into: Vec<Rule>) {
     const MESSAGES: usize = 400;
-    let there = free();
-    let out = vec![rule("kept/#", 2, 0)];
+    let (there, is_out) = (free(), into.is_empty());
     let mut cloud = Mortal::new("cloud", there, BTreeMap::new()).await;
-    let fast = bridge::Config { retry_min: Duration::from_millis(100), ..config(there, out, vec![]) };
-    let fast = bridge::Config { retry_max: Duration::from_millis(100), ..fast };
+    let fast = bridge::Config { retry_max: Duration::from_millis(100), ..config(there, out, into) };
     let mut edge = Mortal::new("edge", free(), one(fast)).await;
-    // The bridge's sessions are made before anything is to be forwarded.
+    // The sessions are made before anything is to be forwarded.
     up(&edge.alive.as_ref().unwrap().2).await;
+    let subscribed = async {
+        let topic = Topic::new("kept/a").unwrap();
+        while !is_out && cloud.hub().subscriptions_to(&topic, 1).is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, subscribed).await.is_ok());
     for i in 0..MESSAGES {
-        Client::new(edge.hub()).await.publish("kept/a", &i.to_string()).await;
+        let from = if is_out { edge.hub() } else { cloud.hub() };
+        Client::new(from).await.publish("kept/a", &i.to_string()).await;
         if i % 37 == 5 {
             edge.kill().await;
             edge.rise().await;
@@ -330,7 +345,7 @@ async fn qos_2_is_neither_lost_nor_doubled_while_both_servers_are_killed() {
         }
     }
     let expected: Vec<_> = (0..MESSAGES).map(|i| i.to_string()).collect();
-    let mut reader = Client::new(cloud.hub()).await;
+    let mut reader = Client::new(if is_out { cloud.hub() } else { edge.hub() }).await;
     let waiting = async {
         loop {
             let bodies = reader.history("kept/a").await;
