@@ -69,6 +69,7 @@ story() {
   local watcher=$listener
   listen "$folder/dying" -t "$root/none" --will-topic "$root/will" --will-payload gone --will-qos 1
   # The one that speaks MQTT is a child of `timeout`.
+  disown "$listener"
   kill -9 "$(pgrep -P "$listener")"
   hear $watcher "$file"
   claim 'a will' "$heard" '1 gone'

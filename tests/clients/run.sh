@@ -9,6 +9,7 @@ if [[ ! -x .venv/bin/python || requirements.txt -nt .venv/installed ]]; then
 fi
 if [[ package-lock.json -nt node_modules/.package-lock.json ]]; then npm ci --silent || exit 2; fi
 
+own=$#
 if [[ $# -eq 0 ]]; then
   binary=${YIZHAN_BIN:-../../target/debug/yizhan}
   [[ -x $binary ]] || { echo "$binary is not built"; exit 2; }
@@ -39,6 +40,12 @@ try node node_ws.mjs "$1"
 try node node_eventsource.mjs "$1"
 try ./shell.sh "$@"
 try python3 autobahn.py "${1/#http/ws}/v1/socket" --quiet
+scripts=7
+# MQTT's clients have a server of their own, with an account and TLS.
+if [[ $own -eq 0 ]]; then
+  scripts=8
+  try ./mqtt.sh
+fi
 
-echo "$((7 - failures)) of 7 passed"
+echo "$((scripts - failures)) of $scripts passed"
 ((failures == 0))
