@@ -11,8 +11,8 @@
 //!   3.1.1 has the top bit of the protocol level; and in MQTT 5 the user property [`VIA`] names the nodes that a
 //!   message has left, so that rings of several brokers end too.
 //!
-//! Read in this order: [`config`], [`rules`] (topics), [`ranked`] (priorities), [`memory`], [`connection`] (the
-//! talk with the other broker, without I/O), [`carry`] (a message in both worlds), [`status`].
+//! Read in this order: [`config`], `rules` (topics), [`ranked`] (priorities), `memory`, `connection` (the talk with
+//! the other broker, without I/O), `carry` (a message in both worlds), `status`.
 
 mod carry;
 pub mod config;

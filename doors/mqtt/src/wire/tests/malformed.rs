@@ -198,64 +198,68 @@ fn properties_of_connect_have_their_bounds() {
 /// A packet's first byte, what stands before and behind its properties, and which of them may be there.
 type Around = (u8, &'static [u8], &'static [u8], &'static [u8]);
 
+/// Each property with some value (MQTT 5 §2.2.2.2, table 2-4).
+const VALUES: &[(u8, &[u8])] = &[
+    (0x01, b"\x01"),
+    (0x02, b"\0\0\0\x01"),
+    (0x03, b"\0\x01x"),
+    (0x08, b"\0\x01x"),
+    (0x09, b"\0\x01x"),
+    (0x0b, b"\x01"),
+    (0x11, b"\0\0\0\x01"),
+    (0x12, b"\0\x01x"),
+    (0x13, b"\0\x01"),
+    (0x15, b"\0\x01x"),
+    (0x16, b"\0\x01x"),
+    (0x17, b"\x01"),
+    (0x18, b"\0\0\0\x01"),
+    (0x19, b"\x01"),
+    (0x1a, b"\0\x01x"),
+    (0x1c, b"\0\x01x"),
+    (0x1f, b"\0\x01x"),
+    (0x21, b"\0\x01"),
+    (0x22, b"\0\x01"),
+    (0x23, b"\0\x01"),
+    (0x24, b"\x01"),
+    (0x25, b"\x01"),
+    (0x26, b"\0\x01x\0\x01x"),
+    (0x27, b"\0\0\0\x01"),
+    (0x28, b"\x01"),
+    (0x29, b"\x01"),
+    (0x2a, b"\x01"),
+];
+
+/// Each packet that has properties.
+const PACKETS: &[Around] = &[
+    (0x10, b"\0\x04MQTT\x05\x02\0\0", b"\0\x01c", &[0x11, 0x15, 0x17, 0x19, 0x21, 0x22, 0x26, 0x27]),
+    (0x10, b"\0\x04MQTT\x05\x06\0\0\0\0\x01c", b"\0\x01w\0\0", &[1, 2, 3, 8, 9, 0x18, 0x26]),
+    (
+        0x20,
+        b"\0\0",
+        b"",
+        &[
+            0x11, 0x12, 0x13, 0x15, 0x16, 0x1a, 0x1c, 0x1f, 0x21, 0x22, 0x24, 0x25, 0x26, 0x27, 0x28, 0x29,
+            0x2a,
+        ],
+    ),
+    (0x30, b"\0\x01t", b"", &[1, 2, 3, 8, 9, 0x0b, 0x23, 0x26]),
+    (0x40, b"\0\x01\0", b"", &[0x1f, 0x26]),
+    (0x50, b"\0\x01\0", b"", &[0x1f, 0x26]),
+    (0x62, b"\0\x01\0", b"", &[0x1f, 0x26]),
+    (0x70, b"\0\x01\0", b"", &[0x1f, 0x26]),
+    (0x82, b"\0\x01", b"\0\x01f\0", &[0x0b, 0x26]),
+    (0x90, b"\0\x01", b"\0", &[0x1f, 0x26]),
+    (0xa2, b"\0\x01", b"\0\x01f", &[0x26]),
+    (0xb0, b"\0\x01", b"\0", &[0x1f, 0x26]),
+    (0xe0, b"\0", b"", &[0x11, 0x1c, 0x1f, 0x26]),
+    (0xf0, b"\0", b"", &[0x15]),
+];
+
 /// Every property in every packet that cannot have it (MQTT 5 §2.2.2.2, table 2-4).
 #[test]
 fn a_property_of_another_packet_is_malformed() {
-    let values: &[(u8, &[u8])] = &[
-        (0x01, b"\x01"),
-        (0x02, b"\0\0\0\x01"),
-        (0x03, b"\0\x01x"),
-        (0x08, b"\0\x01x"),
-        (0x09, b"\0\x01x"),
-        (0x0b, b"\x01"),
-        (0x11, b"\0\0\0\x01"),
-        (0x12, b"\0\x01x"),
-        (0x13, b"\0\x01"),
-        (0x15, b"\0\x01x"),
-        (0x16, b"\0\x01x"),
-        (0x17, b"\x01"),
-        (0x18, b"\0\0\0\x01"),
-        (0x19, b"\x01"),
-        (0x1a, b"\0\x01x"),
-        (0x1c, b"\0\x01x"),
-        (0x1f, b"\0\x01x"),
-        (0x21, b"\0\x01"),
-        (0x22, b"\0\x01"),
-        (0x23, b"\0\x01"),
-        (0x24, b"\x01"),
-        (0x25, b"\x01"),
-        (0x26, b"\0\x01x\0\x01x"),
-        (0x27, b"\0\0\0\x01"),
-        (0x28, b"\x01"),
-        (0x29, b"\x01"),
-        (0x2a, b"\x01"),
-    ];
-    let packets: &[Around] = &[
-        (0x10, b"\0\x04MQTT\x05\x02\0\0", b"\0\x01c", &[0x11, 0x15, 0x17, 0x19, 0x21, 0x22, 0x26, 0x27]),
-        (0x10, b"\0\x04MQTT\x05\x06\0\0\0\0\x01c", b"\0\x01w\0\0", &[1, 2, 3, 8, 9, 0x18, 0x26]),
-        (
-            0x20,
-            b"\0\0",
-            b"",
-            &[
-                0x11, 0x12, 0x13, 0x15, 0x16, 0x1a, 0x1c, 0x1f, 0x21, 0x22, 0x24, 0x25, 0x26, 0x27, 0x28,
-                0x29, 0x2a,
-            ],
-        ),
-        (0x30, b"\0\x01t", b"", &[1, 2, 3, 8, 9, 0x0b, 0x23, 0x26]),
-        (0x40, b"\0\x01\0", b"", &[0x1f, 0x26]),
-        (0x50, b"\0\x01\0", b"", &[0x1f, 0x26]),
-        (0x62, b"\0\x01\0", b"", &[0x1f, 0x26]),
-        (0x70, b"\0\x01\0", b"", &[0x1f, 0x26]),
-        (0x82, b"\0\x01", b"\0\x01f\0", &[0x0b, 0x26]),
-        (0x90, b"\0\x01", b"\0", &[0x1f, 0x26]),
-        (0xa2, b"\0\x01", b"\0\x01f", &[0x26]),
-        (0xb0, b"\0\x01", b"\0", &[0x1f, 0x26]),
-        (0xe0, b"\0", b"", &[0x11, 0x1c, 0x1f, 0x26]),
-        (0xf0, b"\0", b"", &[0x15]),
-    ];
-    for (first, before, behind, allowed) in packets {
-        for (id, value) in values {
+    for (first, before, behind, allowed) in PACKETS {
+        for (id, value) in VALUES {
             // AUTH is nothing without a method, and authentication data neither.
             if matches!((first, id), (0xf0, 0x16 | 0x1f | 0x26) | (0x10, 0x16)) {
                 continue;
