@@ -184,7 +184,7 @@ impl Hub {
         named.len()
     }
 
-    /// Topics that `filter` matches, kept or listened to, in the order of names, after `after`.
+    /// Topics that `filter` matches, kept, with a state, or listened to, in the order of names, after `after`.
     #[must_use]
     pub fn topics(&self, filter: &Filter, after: Option<&Topic>, most: usize) -> Vec<TopicView> {
         let mut views: std::collections::BTreeMap<Topic, TopicView> = std::collections::BTreeMap::new();
@@ -200,6 +200,9 @@ impl Hub {
                 let topic = summary.topic.clone();
                 views.entry(topic).or_insert_with_key(view).kept = Some(summary);
             }
+        }
+        for topic in self.inner.state.lock().topics(filter, after).take(most) {
+            views.entry(topic.clone()).or_insert_with_key(view);
         }
         for (topic, listeners) in self.inner.directory.topics(filter) {
             if after.is_none_or(|after| topic > *after) {

@@ -80,6 +80,16 @@ impl State {
             .collect()
     }
 
+    /// Topics with a matching name that have a state, in the order of names, after `after`.
+    pub(crate) fn topics<'a>(
+        &'a self,
+        filter: &'a Filter,
+        after: Option<&'a Topic>,
+    ) -> impl Iterator<Item = &'a Topic> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.topics.range::<Topic, _>((from, Bound::Unbounded)).map(|(t, _)| t).filter(|t| filter.matches(t))
+    }
+
     fn prune(&mut self, now: Timestamp) {
         let mut records = 0;
         self.topics.retain(|_, keys| {

@@ -21,8 +21,8 @@ const NO_DELAYED: Problem = Problem::new(106, "this message does not wait: it wa
 
 impl Api {
     pub(crate) fn groups(&self, ask: &Ask) -> Answered {
-        ask.takes(&[])?;
-        let items: Vec<_> = self.hub.groups().iter().map(group).collect();
+        ask.takes(&["limit"])?;
+        let items: Vec<_> = self.hub.groups().iter().take(ask.limit()?).map(group).collect();
         Reply::list(&items, None::<&str>)
     }
 
@@ -55,8 +55,10 @@ impl Api {
     }
 
     pub(crate) fn bridges(&self, ask: &Ask) -> Answered {
-        ask.takes(&[])?;
-        Reply::list(&(self.views.bridges)(), None::<&str>)
+        ask.takes(&["limit"])?;
+        let mut items = (self.views.bridges)();
+        items.truncate(ask.limit()?);
+        Reply::list(&items, None::<&str>)
     }
 }
 

@@ -1,10 +1,14 @@
 //! `yizhan ask`: what goes on in a running server.
 
+use anyhow::Context;
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::table::{self, Column};
-use crate::client::{Client, Reach, percent_encode};
+use crate::{
+    client::{Client, Reach, percent_encode},
+    config::units::parse_duration,
+};
 
 /// Ask a running server.
 #[derive(Debug, clap::Args)]
@@ -81,12 +85,124 @@ enum Question {
         #[arg(long = "for", value_name = "TIME", default_value = "60s")]
         time: String,
     },
+    /// Clients: sessions with their names (MQTT's client ids), sleeping ones included.
+    Clients {
+        /// Only those whose name, user, address or session id has this in it.
+        search: Option<String>,
+        /// Only those of this door: `mqtt`, `ws`, …
+        #[arg(long)]
+        door: Option<String>,
+        /// Only those that are `live` or `asleep`.
+        #[arg(long)]
+        state: Option<String>,
+    },
+    /// One client: its session, and what it listens to.
+    Client {
+        /// Its name (MQTT's client id) or its session's id.
+        client: String,
+    },
     /// End a session and its connection.
     Kick {
-        /// The session's id.
+        /// The session's id, or the client's name.
         session: String,
+        /// Only close the connection: the session sleeps as long as it is kept.
+        #[arg(long)]
+        disconnect: bool,
+    },
+    /// Who is kept out.
+    Bans,
+    /// Keep somebody out, and end the connections that are there.
+    Ban {
+        /// `user:NAME`, `device:CLIENT-ID`, `client:USER/CLIENT-ID` or `address:RANGE`.
+        whom: String,
+        /// Why; the client is told.
+        #[arg(long)]
+        reason: Option<String>,
+        /// For how long (`10m`, `1h`, `7d`); for ever where left out.
+        #[arg(long = "for", value_name = "TIME")]
+        time: Option<String>,
+    },
+    /// Let somebody in again.
+    Unban {
+        /// As it was given to `ban`.
+        whom: String,
+    },
+    /// Groups that share a filter.
+    Groups,
+    /// Messages that wait for their time.
+    Delayed {
+        /// Cancel the one with this id.
+        #[arg(long, value_name = "ID")]
+        cancel: Option<String>,
+    },
+    /// Bridges to other brokers.
+    Bridges,
+    /// Retained messages.
+    Retained {
+        #[command(subcommand)]
+        what: Retained,
     },
 }
+
+#[derive(Debug, clap::Subcommand)]
+enum Retained {
+    /// Take a topic's retained message away.
+    Clear {
+        /// The topic.
+        topic: String,
+    },
+}
+
+const CLIENTS: &[Column] = &[
+    ("NAME", "name"),
+    ("USER", "user"),
+    ("DOOR", "door"),
+    ("ADDRESS", "connection.address"),
+    ("SINCE", "connection.since"),
+    ("SUBS", "subscriptions"),
+    ("WAITING", "waiting"),
+    ("INFLIGHT", "figures.inflight"),
+    ("DELIVERED", "delivered"),
+    ("MISSED", "missed"),
+    ("SESSION", "id"),
+];
+
+const BANS: &[Column] =
+    &[("WHOM", "whom"), ("REASON", "reason"), ("BY", "by"), ("SINCE", "made_at"), ("UNTIL", "ends_at")];
+
+const GROUPS: &[Column] = &[
+    ("GROUP", "name"),
+    ("FILTER", "filter"),
+    ("DEALT", "deal"),
+    ("MEMBERS", "members"),
+    ("LIVE", "live"),
+    ("UNACKED", "unacked"),
+    ("WAITING", "waiting"),
+    ("MISSED", "missed"),
+    ("BEHIND", "behind"),
+];
+
+const DELAYED: &[Column] = &[
+    ("DUE", "due_at"),
+    ("TOPIC", "topic"),
+    ("USER", "user"),
+    ("DEVICE", "device"),
+    ("BYTES", "bytes"),
+    ("TAKEN", "taken_at"),
+    ("ID", "id"),
+];
+
+const BRIDGES: &[Column] = &[
+    ("BRIDGE", "name"),
+    ("ADDRESS", "address"),
+    ("UP SINCE", "connected_at"),
+    ("WAITING", "waiting"),
+    ("SENT", "sent"),
+    ("RECEIVED", "received"),
+    ("DROPPED", "dropped"),
+    ("MISSED", "missed"),
+    ("LAST ERROR", "last_error"),
+];
 
 const SESSIONS: &[Column] = &[
     ("SESSION", "id"),
@@ -186,13 +302,103 @@ pub(crate) async fn run(args: Ask) -> anyhow::Result<()> {
         Question::Trace { client, time } => {
             super::trace::run(&args.reach.data, client, time, args.json).await
         }
-        Question::Kick { session } => {
-            client
-                .json(Method::DELETE, &format!("/api/v1/sessions/{}", percent_encode(session)), None)
-                .await?;
+        Question::Clients { search, door, state } => {
+            let mut path = String::from("/api/v1/sessions");
+            for (name, value) in [("search", search), ("door", door), ("state", state)] {
+                if let Some(value) = value {
+                    let mark = if path.contains('?') { '&' } else { '?' };
+                    path.push_str(&format!("{mark}{name}={}", percent_encode(value)));
+                }
+            }
+            list(path, CLIENTS).await
+        }
+        Question::Client { client: name } => one_client(&args, &client, name).await,
+        Question::Kick { session, disconnect } => {
+            let path = format!("/api/v1/sessions/{}", session_of(&client, session).await?);
+            match disconnect {
+                true => client.json(Method::POST, &format!("{path}/disconnect"), None).await?,
+                false => client.json(Method::DELETE, &path, None).await?,
+            };
             Ok(())
         }
+        Question::Groups => list("/api/v1/groups".into(), GROUPS).await,
+        Question::Bridges => list("/api/v1/bridges".into(), BRIDGES).await,
+        Question::Delayed { cancel: None } => list("/api/v1/delayed".into(), DELAYED).await,
+        Question::Delayed { cancel: Some(id) } => {
+            let path = format!("/api/v1/delayed/{}", percent_encode(id));
+            client.json(Method::DELETE, &path, None).await.map(drop)
+        }
+        Question::Retained { what: Retained::Clear { topic } } => {
+            let path = format!("/api/v1/retained?topic={}", percent_encode(topic));
+            client.json(Method::DELETE, &path, None).await.map(drop)
+        }
+        Question::Bans => bans(&args, &client).await,
+        Question::Ban { whom, reason, time } => {
+            let seconds = match time {
+                None => None,
+                Some(time) => {
+                    Some(parse_duration(time).context("--for is a time such as 10m, 1h or 7d")?.as_secs())
+                }
+            };
+            let body = json!({ "whom": whom, "reason": reason, "expires_in": seconds });
+            client.json(Method::POST, "/api/v1/bans", Some(&body)).await.map(drop)
+        }
+        Question::Unban { whom } => {
+            let path = format!("/api/v1/bans?whom={}", percent_encode(whom));
+            client.json(Method::DELETE, &path, None).await.map(drop)
+        }
     }
+}
+
+/// A session's id, from that or from the name of its client.
+async fn session_of(client: &Client, name: &str) -> anyhow::Result<String> {
+    let found = client.list(&format!("/api/v1/sessions?search={}", percent_encode(name)), 1000).await?;
+    let is = |session: &&Value| {
+        let own = session["name"].as_str().and_then(|name| name.split_once(':')).map(|(_, name)| name);
+        session["id"] == name || own == Some(name)
+    };
+    let mut named = found.iter().filter(is);
+    let session = named.next().with_context(|| format!("there is no client '{name}'"))?;
+    anyhow::ensure!(named.next().is_none(), "several users have a client '{name}': give the session's id");
+    Ok(session["id"].as_str().unwrap_or_default().to_owned())
+}
+
+/// A session, and what it listens to.
+async fn one_client(args: &Ask, client: &Client, name: &str) -> anyhow::Result<()> {
+    let id = session_of(client, name).await?;
+    let mut session = client.json(Method::GET, &format!("/api/v1/sessions/{id}"), None).await?;
+    let hears = client.list(&format!("/api/v1/subscriptions?session={id}"), args.limit).await?;
+    if args.json {
+        session["hears"] = hears.into();
+        println!("{session:#}");
+        return Ok(());
+    }
+    print_lines("", &session);
+    println!();
+    table::print(
+        &hears,
+        &[
+            ("FILTER", "filter"),
+            ("QOS", "qos"),
+            ("GROUP", "group"),
+            ("DELIVERED", "delivered"),
+            ("BEHIND", "behind"),
+        ],
+    );
+    Ok(())
+}
+
+/// Bans, with their times under names that the table knows as times.
+async fn bans(args: &Ask, client: &Client) -> anyhow::Result<()> {
+    let mut items = client.list("/api/v1/bans", args.limit).await?;
+    if !args.json {
+        for item in &mut items {
+            item["made_at"] = item["at"].take();
+            item["ends_at"] = item["until"].take();
+        }
+    }
+    show(args, &items, BANS);
+    Ok(())
 }
 
 fn show(args: &Ask, items: &[Value], columns: &[Column]) {

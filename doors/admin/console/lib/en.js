@@ -328,8 +328,8 @@ export const en = {
   // One client
   'client.about': 'Connection',
   'client.figures': 'Under way',
-  'client.keep': 'Outlives the connection by',
-  'client.keep.not': 'ends with the connection',
+  'client.keep': 'Kept asleep for',
+  'client.keep.not': 'not at all',
   'client.live': 'connected',
   'client.gone': 'This client is gone',
   'client.gone.text': 'Its session ended, by itself or by an operator.',
@@ -366,6 +366,7 @@ export const en = {
   'bans.device': 'Client id',
   'bans.client': 'Client id of a user',
   'bans.address': 'Address',
+  'bans.by': 'By',
   'bans.reason': 'Why',
   'bans.reason.hint': 'The client is told',
   'bans.time': 'For how long',

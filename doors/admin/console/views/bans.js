@@ -38,7 +38,7 @@ class Bans extends Part {
       { name: 'reason', label: t('bans.reason'), sort: ({ reason }) => reason, cell: ({ reason }) => reason },
       {
         name: 'by',
-        label: t('col.who'),
+        label: t('bans.by'),
         sort: ({ by }) => by,
         cell: ({ by }) => (by === '$server' ? t('feed.server') : by),
       },

@@ -163,7 +163,9 @@ export class Client extends Part {
       [t('col.session'), h('span', { class: 'with-icon' }, h('code', null, session.id), copyButton(session.id))],
       [t('col.opened'), moment(session.opened_at)],
       [t('client.keep'), session.keep ? span(session.keep) : t('client.keep.not')],
-      [t('col.device'), session.device ?? '–'],
+      ...(session.device && session.device !== name
+        ? [/** @type {[string, string]} */ ([t('col.device'), session.device])]
+        : []),
       [t('col.connected'), connection ? moment(connection.since) : t('sessions.asleep')],
       [
         t('col.address'),

@@ -54,8 +54,9 @@ export class TopicPublish extends Part {
               'label',
               { class: 'switch', title: t('publish.retain.hint') },
               retain,
-              h('span', null, t('publish.retain'), h('small', { class: 'aside' }, t('publish.retain.hint'))),
+              h('span', { class: 'two' }, h('b', null, t('publish.retain'))),
             ),
+            h('span', { class: 'hint' }, t('publish.retain.hint')),
           ),
         ),
         h(
@@ -91,7 +92,7 @@ function makeControls() {
     expires: h('input', { class: 'input number', type: 'number', min: '0', step: 'any' }),
     content: h('input', { class: 'input mono', placeholder: 'text/markdown' }),
     retain: h('input', { type: 'checkbox', name: 'retain' }),
-    qos: select([option('0', t('publish.qos.0')), option('1', t('publish.qos.1')), option('', t('publish.qos.2'))]),
+    qos: select([option('0', t('publish.qos.0')), option('1', t('publish.qos.1')), h('option', { value: '', selected: true }, t('publish.qos.2'))]),
     delay: h('input', { class: 'input number', type: 'number', min: '0', step: 'any' }),
     headers: h('textarea', { class: 'input mono', rows: 2, spellcheck: false, placeholder: 'lang: en' }),
   };

@@ -157,6 +157,12 @@ fn a_retained_value_is_cleared() {
         other => panic!("{other:?}"),
     };
     assert_eq!(state(&mut link), 1);
+    let publish =
+        Publish { key: Some(RETAINED.into()), ..Publish::new(Topic::new("lamp/1").unwrap(), "on".into()) };
+    world.call(&mut link, Call::Publish(publish));
+    let topics = world.get("topics?filter=lamp/#", &owner);
+    assert_eq!(topics["items"][0]["topic"], "lamp/1", "also where nothing else is kept: {topics}");
+    assert_eq!(items(&world.get("topics?filter=lamp/#&after=lamp/1", &owner)).len(), 0);
     assert_eq!(world.ask("DELETE", "retained?topic=kept/a", &owner, None).0, 204);
     assert_eq!(state(&mut link), 0);
     assert_eq!(world.refused("DELETE", "retained?topic=kept/#", &owner, None).0, 400);

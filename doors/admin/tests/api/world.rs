@@ -16,7 +16,7 @@ use yizhan_admin::{Api, Ask, Bridge, Reply, Traces, Views};
 use yizhan_hub::{
     Answer, Call, Content, Credentials, Filter, Hello, Hub, HubLimits, Keep, Lag, Limits, Link, Options,
     Peer, Space, Topic,
-    link::{Durability, Publish, Start, Subscribe},
+    link::{Publish, Subscribe},
     memory::Memory,
     space::Dedup,
 };
