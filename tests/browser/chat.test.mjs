@@ -290,7 +290,8 @@ describe('the console', { skip }, () => {
     await go(owner, '#/sessions');
     const row = owner.locator('tbody tr', { hasText: 'bob' }).filter({ hasText: 'WebSocket' });
     await row.first().waitFor();
-    await row.first().getByRole('button', { name: 'End session' }).click();
+    await row.first().click();
+    await owner.locator('y-client').getByRole('button', { name: 'End session' }).click();
     await owner.locator('dialog').getByRole('button', { name: 'End session' }).click();
     await bob.locator('.banner.bad:visible').waitFor();
     await owner.screenshot({ path: join(shots, 'sessions.png') });
@@ -319,6 +320,8 @@ describe('the console', { skip }, () => {
         'topics/rooms%2F%23',
         'topics/rooms%2Fkitchen/history',
         'sessions',
+        'queues',
+        'bans',
         'charts',
         'spaces',
         'accounts',

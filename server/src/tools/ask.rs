@@ -303,36 +303,37 @@ pub(crate) async fn run(args: Ask) -> anyhow::Result<()> {
             super::trace::run(&args.reach.data, client, time, args.json).await
         }
         Question::Clients { search, door, state } => {
-            let mut path = String::from("/api/v1/sessions");
-            for (name, value) in [("search", search), ("door", door), ("state", state)] {
-                if let Some(value) = value {
-                    let mark = if path.contains('?') { '&' } else { '?' };
-                    path.push_str(&format!("{mark}{name}={}", percent_encode(value)));
-                }
-            }
-            list(path, CLIENTS).await
+            let wanted = [("search", search), ("door", door), ("state", state)];
+            let wanted = wanted.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+            let pairs: Vec<_> =
+                wanted.map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
+            list(format!("/api/v1/sessions?{}", pairs.join("&")), CLIENTS).await
         }
         Question::Client { client: name } => one_client(&args, &client, name).await,
-        Question::Kick { session, disconnect } => {
-            let path = format!("/api/v1/sessions/{}", session_of(&client, session).await?);
-            match disconnect {
-                true => client.json(Method::POST, &format!("{path}/disconnect"), None).await?,
-                false => client.json(Method::DELETE, &path, None).await?,
-            };
-            Ok(())
-        }
         Question::Groups => list("/api/v1/groups".into(), GROUPS).await,
         Question::Bridges => list("/api/v1/bridges".into(), BRIDGES).await,
         Question::Delayed { cancel: None } => list("/api/v1/delayed".into(), DELAYED).await,
+        Question::Bans => bans(&args, &client).await,
+        deed => act(&client, deed).await,
+    }
+}
+
+/// Does what changes something.
+async fn act(client: &Client, deed: &Question) -> anyhow::Result<()> {
+    let (method, path, body) = match deed {
+        Question::Kick { session, disconnect } => {
+            let path = format!("/api/v1/sessions/{}", session_of(client, session).await?);
+            match disconnect {
+                true => (Method::POST, format!("{path}/disconnect"), None),
+                false => (Method::DELETE, path, None),
+            }
+        }
         Question::Delayed { cancel: Some(id) } => {
-            let path = format!("/api/v1/delayed/{}", percent_encode(id));
-            client.json(Method::DELETE, &path, None).await.map(drop)
+            (Method::DELETE, format!("/api/v1/delayed/{}", percent_encode(id)), None)
         }
         Question::Retained { what: Retained::Clear { topic } } => {
-            let path = format!("/api/v1/retained?topic={}", percent_encode(topic));
-            client.json(Method::DELETE, &path, None).await.map(drop)
+            (Method::DELETE, format!("/api/v1/retained?topic={}", percent_encode(topic)), None)
         }
-        Question::Bans => bans(&args, &client).await,
         Question::Ban { whom, reason, time } => {
             let seconds = match time {
                 None => None,
@@ -341,13 +342,15 @@ pub(crate) async fn run(args: Ask) -> anyhow::Result<()> {
                 }
             };
             let body = json!({ "whom": whom, "reason": reason, "expires_in": seconds });
-            client.json(Method::POST, "/api/v1/bans", Some(&body)).await.map(drop)
+            (Method::POST, "/api/v1/bans".into(), Some(body))
         }
         Question::Unban { whom } => {
-            let path = format!("/api/v1/bans?whom={}", percent_encode(whom));
-            client.json(Method::DELETE, &path, None).await.map(drop)
+            (Method::DELETE, format!("/api/v1/bans?whom={}", percent_encode(whom)), None)
         }
-    }
+        // All others are answered in `run`.
+        _ => return Ok(()),
+    };
+    client.json(method, &path, body.as_ref()).await.map(drop)
 }
 
 /// A session's id, from that or from the name of its client.
