@@ -33,6 +33,7 @@ def arguments():
     parser.add_argument("--version", choices=("4", "5", "both"), default="both", help="4 is MQTT 3.1.1")
     parser.add_argument("--user")
     parser.add_argument("--password")
+    parser.add_argument("--root", default="conform", help="the first level of all topics, where a server keeps some in another way")
     parser.add_argument("--json", metavar="FILE", help="where the results are written, too")
     parser.add_argument("--known", metavar="SERVER", help="a server in deviations.json, whose failures there are no failure here")
     parser.add_argument("--list", action="store_true", help="only says which checks there are")
@@ -51,7 +52,7 @@ def main():
         return 0
     known = json.loads(DEVIATIONS.read_text())[said.known]["checks"] if said.known else {}
     versions = {"4": [4], "5": [5], "both": [4, 5]}[said.version]
-    place = suite.Place(said.host, said.port, said.ws_port, said.ws_path, said.user, said.password)
+    place = suite.Place(said.host, said.port, said.ws_port, said.ws_path, said.user, said.password, said.root)
 
     def tell(result):
         if result.state == "failed" and known.get(result.check.name, {}).get(str(result.version)):

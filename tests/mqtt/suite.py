@@ -55,9 +55,11 @@ def load():
 class Place:
     """Where the server is, and how one comes in."""
 
-    def __init__(self, host, port, ws_port=None, ws_path="/mqtt", user=None, password=None):
+    def __init__(self, host, port, ws_port=None, ws_path="/mqtt", user=None, password=None, root="conform"):
         self.host, self.port, self.ws_port, self.ws_path = host, port, ws_port, ws_path
         self.user, self.password = user, password
+        # The first level of all topics.
+        self.root = root
 
 
 class Stage:
@@ -78,7 +80,7 @@ class Stage:
     def topic(self, under=""):
         """A topic that only this check uses."""
         self._names += 1
-        return f"conform/{self.name}/{self._names}" + (f"/{under}" if under else "")
+        return f"{self.place.root}/{self.name}/{self._names}" + (f"/{under}" if under else "")
 
     def retained(self, under=""):
         """A topic that only this check uses; what is retained there is cleared at the end."""
