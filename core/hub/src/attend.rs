@@ -6,20 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use futures_channel::oneshot;
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use yizhan_talk::{Close, Now};
 
 use crate::{
     access::{Bucket, Credentials, Peer, Principal},
     guard::guard,
     hub::Inner,
-    link::{Have, Hello, Keepsake, KeepsakePlace, Kept, Name, Opened, Refused, Resume},
-    message::{Message, SessionId},
+    link::{Have, Hello, Keepsake, KeepsakePlace, Name, Opened, Refused, Resume},
+    message::SessionId,
     saved::id_of_name,
-    session::{Beginning, RateBuckets, Session, State},
+    session::{Beginning, LastWord, RateBuckets, Session, State},
     store::{Missed, StoreError},
     topic::Filter,
 };
@@ -41,9 +40,11 @@ pub(crate) struct Attendance {
     /// Last messages that are said if nobody comes back.
     pub(crate) last_words: Mutex<BTreeSet<(Instant, SessionId)>>,
     /// The same for saved sessions that nobody came back to since the start.
-    pub(crate) left_behind: Mutex<FxHashMap<SessionId, (Instant, Message)>>,
+    pub(crate) left_behind: Mutex<FxHashMap<SessionId, (Instant, LastWord)>>,
     /// Those of them whose last message was said, to be written so.
     pub(crate) said: Mutex<Vec<SessionId>>,
+    /// Sessions that ended and whose rows are still there.
+    pub(crate) ended: Mutex<FxHashSet<SessionId>>,
     /// Users with so many sessions that their presence is told once a second.
     pub(crate) crowds: Mutex<FxHashMap<Arc<str>, Arc<Principal>>>,
     buckets: Mutex<FxHashMap<Arc<str>, Arc<Bucket>>>,
@@ -72,6 +73,7 @@ impl Attendance {
             last_words: Mutex::default(),
             left_behind: Mutex::default(),
             said: Mutex::default(),
+            ended: Mutex::default(),
             crowds: Mutex::default(),
             buckets: Mutex::default(),
         }
@@ -160,10 +162,10 @@ impl Inner {
             (None, None) => {
                 // Zero is the server's own number.
                 let id = SessionId(((self.random)() as u64).max(1));
-                Found { session: self.new_session(id, None, coming)?, told: None, keepsake: None }
+                Found { session: self.new_session(id, None, coming)?, told: None }
             }
         };
-        let Found { session, told, keepsake } = found;
+        let Found { session, told } = found;
         let generation = {
             let mut state = session.lock();
             state.last_message = last_word.map(|mut word| {
@@ -178,11 +180,7 @@ impl Inner {
             if resumed { &self.meters.sessions_resumed } else { &self.meters.sessions_opened };
         opened_or_resumed.one();
         self.tell_presence(&session.principal());
-        let kept = match keepsake {
-            _ if !resumed => None,
-            Some(bytes) if !bytes.is_empty() => Some(Kept::Saved(bytes)),
-            _ => session.keepsake.get().map(Kept::Live),
-        };
+        let kept = if resumed { session.keepsake.kept() } else { None };
         let opened = Opened {
             session: session.id,
             secret: session.secret.clone().unwrap_or_default(),
@@ -202,19 +200,19 @@ impl Inner {
             None => Some(self.load_session(resume, &coming.principal).await?),
             Some(_) => None,
         };
-        let (session, keepsake) = match saved {
+        let session = match saved {
             Some(saved) => {
                 let _naming = self.attendance.naming.lock();
                 self.restore_session(coming, saved)
             }
-            None => (self.session_with_secret(resume.session, &resume.secret)?, None),
+            None => self.session_with_secret(resume.session, &resume.secret)?,
         };
         if session.principal().user != coming.principal.user {
             return Err(Refused::NoSession);
         }
         session.admit_again(&*self.access, coming.principal.clone());
         let told = self.take_over(&session, coming, &resume.have)?;
-        Ok(Found { session, told: Some(told), keepsake })
+        Ok(Found { session, told: Some(told) })
     }
 
     /// A client comes by its session's name: it goes on with the one that is there, or that was saved, or
@@ -232,21 +230,21 @@ impl Inner {
                 self.end_session(&session, Some(Close::TAKEN_OVER));
                 None
             }
-            Some(session) => Some((session, None)),
+            Some(session) => Some(session),
             None => saved.map(|saved| self.restore_session(&coming, saved)),
         };
-        let Some((session, keepsake)) = going_on else {
+        let Some(session) = going_on else {
             self.say_left_behind(id);
             self.forget_member(id);
             let session = self.new_session(id, Some(name.name.clone()), coming)?;
-            return Ok(Found { session, told: None, keepsake: None });
+            return Ok(Found { session, told: None });
         };
         session.admit_again(&*self.access, coming.principal.clone());
         session.set_keep(coming.keep);
         let told = self.take_over(&session, &coming, &[])?;
         self.attendance.touch(&session);
         self.saver.wake();
-        Ok(Found { session, told: Some(told), keepsake })
+        Ok(Found { session, told: Some(told) })
     }
 
     fn new_session(
@@ -302,6 +300,7 @@ impl Inner {
                 return Err(Refused::NoSession);
             }
             state.generation = state.generation.wrapping_add(1);
+            session.link.store(state.generation, Relaxed);
             let waker = state.outbox.take_waker();
             let last_word = state.last_message.take();
             let mut cut_off = None;
@@ -323,7 +322,7 @@ impl Inner {
             self.attendance.last_words.lock().remove(&(due, session.id));
         }
         if let Some(word) = last_word {
-            self.say(word.message);
+            self.say_word(*word);
         }
         Ok(told)
     }
@@ -369,7 +368,7 @@ impl Inner {
                 self.attendance.touch(session);
                 self.saver.wake();
                 if let Some(word) = said {
-                    self.say(word.message);
+                    self.say_word(*word);
                 }
                 self.tell_presence(&session.principal());
             }
@@ -420,6 +419,7 @@ impl Inner {
         self.leave_groups(session);
         self.sessions.remove(session);
         if session.secret.is_some() {
+            self.attendance.ended.lock().insert(session.id);
             self.attendance.forget_end(asleep_until, session.id);
             self.attendance.touch(session);
             self.saver.wake();
@@ -429,7 +429,7 @@ impl Inner {
         }
         Self::close_link(session, close.unwrap_or(Close::NORMAL));
         if let Some(word) = last_message {
-            self.say(word.message);
+            self.say_word(*word);
         }
         self.tell_presence(&session.principal());
     }
@@ -475,8 +475,6 @@ struct Found {
     session: Arc<Session>,
     /// For one that went on: its subscriptions, and what they lost.
     told: Option<Vec<(u32, Filter, Missed)>>,
-    /// For one that was saved: the bytes of its keepsake.
-    keepsake: Option<Bytes>,
 }
 
 /// How a link ends.

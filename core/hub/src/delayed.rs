@@ -163,6 +163,8 @@ pub(crate) struct Delayed {
     waiting: AtomicUsize,
     seq: AtomicU64,
     plan: Mutex<Plan>,
+    /// Last messages that were said and are to wait: on their way into the table.
+    promised: Mutex<Vec<(DelayedId, Row)>>,
     /// Wakes the part of the hub's work that publishes.
     publisher: AtomicWaker,
     /// Wakes who sleeps until something is due.
@@ -218,6 +220,7 @@ impl Delayed {
             // Nobody sends a message a microsecond: numbers of an earlier run are lower.
             seq: AtomicU64::new(opened.0),
             plan: Mutex::new(plan),
+            promised: Mutex::default(),
             publisher: AtomicWaker::new(),
             sleeper: AtomicWaker::new(),
             turn: futures_util::lock::Mutex::new(()),
@@ -304,6 +307,37 @@ impl Inner {
                 duplicate: false,
             })
         }))
+    }
+
+    /// Keeps a message for later that was checked before. Nobody waits for it; where it cannot be kept it is
+    /// published at once, rather than lost.
+    pub(crate) fn say_later(self: &Arc<Self>, mut message: Message, delay: Duration) {
+        if self.delayed.waiting.fetch_add(1, SeqCst) >= self.limits.delayed_max {
+            self.delayed.one_less();
+            tracing::warn!("too many messages wait: a last message is published before its time");
+            return self.say(message);
+        }
+        let now = self.clock.now().wall;
+        let due_ms = now.plus(delay).0.div_ceil(1000);
+        let id = DelayedId::new(due_ms, self.delayed.seq.fetch_add(1, Relaxed));
+        let expires_in = message.expires_at.take().map(|at| at.since(now));
+        self.delayed.promised.lock().push((id, Row { taken: now, expires_in, message }));
+        self.delayed.publisher.wake();
+    }
+
+    /// Puts into the table what was promised.
+    async fn keep_promised(self: &Arc<Self>) {
+        let promised = std::mem::take(&mut *self.delayed.promised.lock());
+        for (id, row) in promised {
+            match self.delayed.table.put(&id.key(), Some(row.to_bytes()), Expect::Absent).await {
+                Ok(_) => self.delayed.arrived(id),
+                Err(error) => {
+                    tracing::warn!(%error, "a last message could not wait and is published before its time");
+                    self.delayed.one_less();
+                    self.say(row.message);
+                }
+            }
+        }
     }
 
     /// Publishes what is due, in the order of moments.
@@ -516,18 +550,22 @@ impl Hub {
 /// Publishes delayed messages when it is told that some are due.
 pub(crate) async fn publish_delayed(hub: Weak<Inner>) {
     loop {
-        let Some(hub) = poll_fn(|cx| {
+        let Some((hub, due)) = poll_fn(|cx| {
             let Some(hub) = hub.upgrade() else { return Poll::Ready(None) };
             hub.delayed.publisher.register(cx.waker());
             let stopping = hub.stopping.load(Relaxed);
-            let due = std::mem::take(&mut hub.delayed.plan.lock().due);
-            if due && !stopping { Poll::Ready(Some(hub)) } else { Poll::Pending }
+            let due = std::mem::take(&mut hub.delayed.plan.lock().due) && !stopping;
+            let promised = !hub.delayed.promised.lock().is_empty();
+            if due || promised { Poll::Ready(Some((hub, due))) } else { Poll::Pending }
         })
         .await
         else {
             return;
         };
-        hub.publish_due().await;
+        hub.keep_promised().await;
+        if due {
+            hub.publish_due().await;
+        }
     }
 }
 

@@ -26,7 +26,8 @@ impl Inner {
         let LastMessage { publish, delay } = last;
         let publish = self.check_last_message(who, publish)?;
         let sender = Sender { user: who.user.clone(), device: who.device.clone(), session: SessionId(0) };
-        Ok(LastWord { message: message_of(now, sender, publish), delay })
+        let later = publish.delay.filter(|later| !later.is_zero());
+        Ok(LastWord { message: message_of(now, sender, publish), delay, later })
     }
 
     pub(crate) fn check_last_message(
@@ -35,9 +36,8 @@ impl Inner {
         will: Publish,
     ) -> Result<Publish, Refused> {
         self.check_shape(&will)?;
-        if will.delay.is_some() {
-            // It waits by `LastMessage::delay`.
-            return Err(Refused::DelayTooLong(std::time::Duration::ZERO));
+        if will.delay.is_some_and(|delay| delay > self.limits.delay_max) {
+            return Err(Refused::DelayTooLong(self.limits.delay_max));
         }
         if !self.access.may(principal, Action::Publish, &will.topic) {
             return Err(Refused::NotAllowed { action: Action::Publish, name: will.topic.as_str().into() });
@@ -70,7 +70,7 @@ impl Inner {
                 if is_due { state.last_message.take() } else { None }
             };
             if let Some(word) = word {
-                self.say(word.message);
+                self.say_word(*word);
                 self.attendance.touch(&session);
                 self.saver.wake();
             }
@@ -84,10 +84,19 @@ impl Inner {
         }
     }
 
+    /// Says a last message, or keeps it for later where it is to wait then.
+    pub(crate) fn say_word(self: &Arc<Self>, word: LastWord) {
+        match word.later {
+            Some(later) => self.say_later(word.message, later),
+            None => self.say(word.message),
+        }
+    }
+
     /// Says the last message of a saved session that nobody came back to.
     pub(crate) fn say_left_behind(self: &Arc<Self>, id: SessionId) {
-        if let Some((_, message)) = self.attendance.left_behind.lock().remove(&id) {
-            self.say(message);
+        let behind = self.attendance.left_behind.lock().remove(&id);
+        if let Some((_, word)) = behind {
+            self.say_word(word);
             self.attendance.said.lock().push(id);
             self.saver.wake();
         }

@@ -108,7 +108,7 @@ pub struct Name {
 /// What is published for a client that is gone.
 #[derive(Debug, Clone)]
 pub struct LastMessage {
-    /// What; without a delay of its own.
+    /// What; a delay of its own counts from when it is said.
     pub publish: Publish,
     /// How long to wait after the connection is gone, in which the client may come back and nothing is said;
     /// `None` waits until the session ends. A session that ends says it in any case.
@@ -372,7 +372,30 @@ pub struct Opened {
 #[derive(Debug, Clone, Default)]
 pub struct KeepsakePlace(Arc<parking_lot::Mutex<Option<Arc<dyn Keepsake>>>>);
 
+/// A keepsake that was saved and that no door has read yet: it is saved again as it is.
+#[derive(Debug)]
+struct Unread(Bytes);
+
+impl Keepsake for Unread {
+    fn to_bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+}
+
 impl KeepsakePlace {
+    /// With the bytes of a saved one in it.
+    pub(crate) fn unread(bytes: Bytes) -> Self {
+        Self::of(if bytes.is_empty() { None } else { Some(Arc::new(Unread(bytes))) })
+    }
+
+    /// What a door is given of it.
+    pub(crate) fn kept(&self) -> Option<Kept> {
+        let keepsake = self.get()?;
+        let any: &dyn std::any::Any = &*keepsake;
+        let unread = any.downcast_ref::<Unread>().map(|unread| Kept::Saved(unread.0.clone()));
+        Some(unread.unwrap_or(Kept::Live(keepsake)))
+    }
+
     /// With this one in it.
     pub(crate) fn of(keepsake: Option<Arc<dyn Keepsake>>) -> Self {
         Self(Arc::new(parking_lot::Mutex::new(keepsake)))

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
 };
 
@@ -296,6 +296,10 @@ impl Backend for Link {
             }
             (Stage::Opening(_), call) => {
                 self.early(call).unwrap_or(Called::Done(Answer::Refused(Refused::HelloFirst)))
+            }
+            // Somebody else has the session: what an elder link still wants is not done any more.
+            (Stage::Open(seat), _) if seat.session.link.load(Relaxed) != seat.generation => {
+                refuse(Refused::NoSession)
             }
             (Stage::Open(_), Call::Goodbye) => {
                 self.hub.flush(&mut self.batch);

@@ -46,6 +46,7 @@ pub(crate) struct Outbox {
     /// Where the newest record of each topic and key waits, for spaces where only that one matters.
     pub(crate) latest: Option<Box<Latest>>,
     /// Delivered and not acked, of spaces that keep nothing; only for sessions that outlive connections.
+    #[expect(clippy::box_collection, reason = "most sessions have none, and a session is to be small")]
     pub(crate) replay: Option<Box<VecDeque<Replay>>>,
     pub(crate) replays: bool,
     /// Some subscription has missed records that were not told yet.

@@ -52,9 +52,9 @@ impl Inner {
 
     /// A session as it is to be kept now; without a value where it ended, `None` where its row is not its own.
     pub(crate) fn session_row(&self, session: &Session) -> Option<(SessionId, Option<Bytes>)> {
-        // A session that ended may have a follower by its name, whose row it is.
-        let other =
-            self.sessions.find(session.id).is_some_and(|other| !std::ptr::eq(&raw const *other, session));
+        // A session that ended may have a follower by its name, whose row it is if it has one.
+        let follows = |other: &Session| other.secret.is_some() && !std::ptr::eq(&raw const *other, session);
+        let other = self.sessions.find(session.id).is_some_and(|other| follows(&other));
         if session.secret.is_none() || other {
             return None;
         }
@@ -64,7 +64,9 @@ impl Inner {
     }
 
     pub(crate) async fn put_session(&self, id: SessionId, value: Option<Bytes>) -> Result<(), StoreError> {
-        self.saved.put(&id.0.to_be_bytes(), value, Expect::Any).await.map(drop)
+        self.saved.put(&id.0.to_be_bytes(), value, Expect::Any).await?;
+        self.attendance.ended.lock().remove(&id);
+        Ok(())
     }
 
     /// A session that this process does not know, from its table.
@@ -89,6 +91,10 @@ impl Inner {
     }
 
     pub(crate) async fn read_saved(&self, id: SessionId) -> Result<Option<Saved>, StoreError> {
+        if self.attendance.ended.lock().contains(&id) {
+            // Its row is about to go.
+            return Ok(None);
+        }
         let found = self.saved.get(&id.0.to_be_bytes()).await?;
         Ok(found.and_then(|(bytes, _)| Saved::from_bytes(&bytes)))
     }
@@ -113,7 +119,7 @@ impl Inner {
                 let over = saved.is_over(now.wall, self.opened);
                 let last = saved.last_message.map(|word| {
                     let wait = word.delay.unwrap_or(saved.keep).min(saved.keep).max(RETURN_GRACE);
-                    (far(now.steady, if over { Duration::ZERO } else { wait }), word.message)
+                    (far(now.steady, if over { Duration::ZERO } else { wait }), word)
                 });
                 if let Some(last) = last {
                     self.attendance.left_behind.lock().entry(saved.id).or_insert(last);
@@ -133,11 +139,11 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes a saved session live again, and gives the bytes of its keepsake. Somebody else may have been
+    /// Makes a saved session live again. Somebody else may have been
     /// quicker: then theirs stands. Called with `naming` held.
-    pub(crate) fn restore_session(&self, coming: &Coming, saved: Saved) -> (Arc<Session>, Option<Bytes>) {
+    pub(crate) fn restore_session(&self, coming: &Coming, saved: Saved) -> Arc<Session> {
         if let Some(session) = self.sessions.find(saved.id) {
-            return (session, None);
+            return session;
         }
         self.attendance.left_behind.lock().remove(&saved.id);
         let Coming { now, peer, principal, .. } = coming;
@@ -147,7 +153,7 @@ impl Inner {
             name: saved.name,
             principal: principal.clone(),
             keep: saved.keep,
-            keepsake: KeepsakePlace::default(),
+            keepsake: KeepsakePlace::unread(saved.keepsake),
             rates: self.rate_buckets(principal, *peer),
             connection: None,
         };
@@ -156,7 +162,7 @@ impl Inner {
             self.restore_subscription(&session, entry);
         }
         self.sessions.insert(&session, &*session.principal().user != ANONYMOUS);
-        (session, Some(saved.keepsake))
+        session
     }
 
     pub(crate) fn restore_subscription(&self, session: &Arc<Session>, entry: SavedSubscription) {

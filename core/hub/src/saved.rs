@@ -14,7 +14,7 @@ use crate::{
     topic::{Filter, Topic},
 };
 
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 /// A session as it is kept.
 #[derive(Debug, Clone)]
@@ -202,12 +202,14 @@ fn qos(number: u8) -> Option<Qos> {
 }
 
 fn put_last(out: &mut Vec<u8>, last: Option<&LastWord>) {
-    let Some(LastWord { message, delay }) = last else {
+    let Some(LastWord { message, delay, later }) = last else {
         out.put_u8(0);
         return;
     };
     out.put_u8(1);
-    out.put_u64(delay.map_or(u64::MAX, |delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX - 1)));
+    for time in [delay, later] {
+        out.put_u64(time.map_or(u64::MAX, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX - 1)));
+    }
     put_message(out, message);
 }
 
@@ -215,8 +217,9 @@ fn last(bytes: &mut &[u8]) -> Option<Option<LastWord>> {
     if bytes.try_get_u8().ok()? == 0 {
         return Some(None);
     }
-    let delay = Some(bytes.try_get_u64().ok()?).filter(|ms| *ms != u64::MAX).map(Duration::from_millis);
-    Some(Some(LastWord { message: message(bytes)?, delay }))
+    let mut time = || Some(Some(bytes.try_get_u64().ok()?).filter(|ms| *ms != u64::MAX));
+    let (delay, later) = (time()?.map(Duration::from_millis), time()?.map(Duration::from_millis));
+    Some(Some(LastWord { message: message(bytes)?, delay, later }))
 }
 
 /// Writes a message that waits to be published.
@@ -334,7 +337,11 @@ mod tests {
                 number: 17,
                 positions: vec![position],
             }],
-            last_message: Some(LastWord { message: last_message(), delay: Some(Duration::from_secs(3)) }),
+            last_message: Some(LastWord {
+                message: last_message(),
+                delay: Some(Duration::from_secs(3)),
+                later: Some(Duration::from_millis(1500)),
+            }),
             keepsake: Bytes::from_static(b"kept"),
         };
         let bytes = saved.to_bytes();

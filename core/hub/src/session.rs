@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -37,6 +37,8 @@ pub(crate) struct Session {
     keep: AtomicU64,
     /// What the door remembers with it.
     pub(crate) keepsake: KeepsakePlace,
+    /// The same as the state's, to be looked at without its lock.
+    pub(crate) link: AtomicU32,
     pub(crate) rates: RateBuckets,
     state: Mutex<State>,
 }
@@ -73,6 +75,8 @@ pub(crate) struct LastWord {
     pub(crate) message: Message,
     /// How long after the connection; `None` when the session ends.
     pub(crate) delay: Option<Duration>,
+    /// How long it waits once it is said.
+    pub(crate) later: Option<Duration>,
 }
 
 /// What a session begins with.
@@ -110,6 +114,7 @@ impl Session {
             opened_at: now.wall,
             keep: AtomicU64::new(millis(keep)),
             keepsake,
+            link: AtomicU32::new(0),
             rates,
             state: Mutex::new(state),
         }

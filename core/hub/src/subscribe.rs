@@ -126,10 +126,9 @@ impl Inner {
         let known: &[Position] = if let Start::Positions(known) = from { known } else { &[] };
         for &(space, head) in heads {
             let lag = self.spaces[space as usize].space.lag;
-            let mut feed = Feed { space, sent: head, acked: head, pace: Pace::Live, lag };
-            if with_state {
-                feed.pace = Pace::Behind(head.offset);
-            }
+            // Nothing is heard before it is listed: until then it is behind, even if only in name.
+            let pace = Pace::Behind(head.offset);
+            let mut feed = Feed { space, sent: head, acked: head, pace, lag };
             if let Some(place) = known.iter().find(|p| (p.space, p.lane) == (head.space, head.lane)) {
                 if place.epoch != head.epoch {
                     // The data was thrown away or restored since: begin with the oldest there is.
@@ -141,7 +140,6 @@ impl Inner {
                     feed.sent.offset = place.offset;
                 }
                 feed.acked = feed.sent;
-                feed.pace = Pace::Behind(head.offset);
             }
             subscription.feeds.push(feed);
         }
@@ -222,12 +220,28 @@ impl Inner {
         }
         self.directory.insert(filter, slot, session);
         drop(unkept);
+        self.go_live(session, slot, life, filter);
         if session.lock().ended {
             // It ended between the two steps: what was just listed is taken out again.
             self.directory.remove(filter, (session.id, slot));
             return Err(Refused::NoSession);
         }
         Ok((slot, life))
+    }
+
+    /// A subscription was listed: where nothing was committed since its place was taken, it hears the tail from
+    /// there. Elsewhere it reads the journal first.
+    fn go_live(&self, session: &Session, slot: u32, life: u32, filter: &Filter) {
+        let heads = self.heads(filter);
+        let mut state = session.lock();
+        let Some(subscription) = state.outbox.living(slot, life).filter(|s| !s.wants_state) else { return };
+        for feed in &mut subscription.feeds {
+            let at_head = heads.iter().any(|(_, head)| *head == feed.sent);
+            let nothing_newer = matches!(feed.pace, Pace::Behind(newest) if newest <= feed.sent.offset);
+            if at_head && nothing_newer {
+                feed.pace = Pace::Live;
+            }
+        }
     }
 
     /// Takes a subscription out of the session and the directory, where it is there.

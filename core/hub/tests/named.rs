@@ -440,3 +440,36 @@ fn two_that_come_by_one_name_at_once_share_one_session() {
     assert_eq!((first.session, first.resumed), (second.session, false));
     assert!(second.resumed);
 }
+
+#[test]
+fn a_session_that_ended_is_not_found_again_before_its_row_is_gone() {
+    let mut world = World::new();
+    let (mut link, _) = world.come("mqtt:a", hour());
+    assert!(matches!(world.call(&mut link, Call::Save), Answer::Done));
+    // The row is there, and its removal is not written yet.
+    let now = world.clock.now();
+    assert!(matches!(
+        link.call(now, Call::Rest { keep: Some(Duration::ZERO), say_last: false }),
+        Called::Done(_)
+    ));
+    let mut again = world.link();
+    let name = Some(Name { name: "mqtt:a".into(), fresh: false });
+    let Called::Later(mut answer) = again.call(now, Call::Hello(Box::new(Hello { name, ..hour() }))) else {
+        panic!("hello waits")
+    };
+    match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Answer::Opened(opened)) => assert!(!opened.resumed),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_an_elder_link_still_wants_is_not_done() {
+    let mut world = World::new();
+    let (mut elder, _) = world.come("mqtt:a", hour());
+    let (mut link, _) = world.come("mqtt:a", hour());
+    let late = world.subscribe(&mut elder, Subscribe::new(1, filter("k/#")));
+    assert!(matches!(late, Answer::Refused(Refused::NoSession)), "{late:?}");
+    world.publish("k/1", "x", Qos::AtLeastOnce);
+    assert_eq!(world.bodies(&mut link), [""; 0]);
+}

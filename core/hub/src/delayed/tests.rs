@@ -237,6 +237,27 @@ fn messages_are_published_at_their_time_in_the_order_of_moments() {
 }
 
 #[test]
+fn a_last_message_with_a_delay_waits_once_it_is_said() {
+    let mut world = World::new();
+    let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), door: "test", secure: false };
+    let mut link = world.hub.link(peer);
+    let publish = Publish::new(Topic::new("kept/will").unwrap(), "gone".into());
+    let publish = Publish { delay: Some(Duration::from_secs(5)), ..publish };
+    let last_message = Some(crate::link::LastMessage { publish, delay: None });
+    let hello = crate::link::Hello { last_message, ..Default::default() };
+    let Called::Later(opened) = link.call(world.clock.now(), Call::Hello(Box::new(hello))) else {
+        panic!("hello is answered later")
+    };
+    assert!(matches!(ready(opened), Answer::Opened(_)));
+    drop(link);
+    world.wait(1000);
+    assert_eq!((world.hub.delayed_count(), world.waiting().len(), world.bodies().len()), (1, 1, 0));
+    world.kill();
+    world.wait(4000);
+    assert_eq!((world.bodies(), world.hub.delayed_count()), (vec!["gone".to_owned()], 0));
+}
+
+#[test]
 fn no_delay_is_published_at_once() {
     let mut world = World::new();
     let answer = world.publish("kept/a", "now", 0);
