@@ -19,7 +19,7 @@ use crate::{
     attend::Leaving,
     guard::guard,
     hub::{Inner, refuse},
-    link::{Answer, Call, Delivery, Prove, Refused},
+    link::{Answer, Call, Delivery, Opened, Prove, Refused},
     message::Record,
     outbox::{Reading, StateReading},
     session::Session,
@@ -91,36 +91,24 @@ impl Link {
         let opening = Arc::new(Opening::default());
         self.stage = Stage::Opening(opening.clone());
         let (hub, peer) = (self.hub.clone(), self.peer);
+        let named = hello.name.is_some();
         let proven = self.proving.take().and_then(|proving| proving.proven.lock().take());
         Called::Later(Box::pin(async move {
             let opened = match (&hello.credentials, &proven) {
                 (Credentials::Proven, None) => Err(Refused::NotAdmitted),
                 _ => hub.clone().open_session(now, peer, *hello, proven).await,
             };
-            let mut state = opening.state.lock();
-            let answer = match opened {
-                Ok((opened, session, generation)) => {
-                    let seat = Seat { session, generation };
-                    while let Some((call, answers)) = state.early.pop_front() {
-                        let mut batch = Vec::new();
-                        let called = hub.call(now, &seat.session, call, &mut batch);
-                        hub.flush(&mut batch);
-                        // The connection may be gone; then nobody waits for this answer.
-                        drop(answers.send(called));
-                    }
-                    state.seat = Some(seat);
-                    Answer::Opened(Box::new(opened))
-                }
-                Err(refused) => {
-                    for (_, answers) in state.early.drain(..) {
-                        drop(answers.send(Called::Done(Answer::Refused(Refused::HelloFirst))));
-                    }
-                    Answer::Refused(refused)
-                }
+            let (answer, saving) = {
+                let mut state = opening.state.lock();
+                state.settled = true;
+                seated(&hub, now, opened, named, &mut state)
             };
-            state.settled = true;
-            drop(state);
             opening.delivers.wake();
+            if let Some(Called::Later(saving)) = saving
+                && let Answer::Refused(refused) = saving.await
+            {
+                return Answer::Refused(refused);
+            }
             answer
         }))
     }
@@ -270,6 +258,39 @@ impl Link {
                 }
             }
             Stage::New | Stage::Closed => {}
+        }
+    }
+}
+
+/// Gives a link that was let in its seat, and starts what was called meanwhile. Gives the answer to hello, and
+/// what has to be safe before that is heard: that a named session began, without which a crash would bring
+/// back the one before it.
+fn seated(
+    hub: &Arc<Inner>,
+    now: Now,
+    opened: Result<(Opened, Arc<Session>, u32), Refused>,
+    named: bool,
+    state: &mut OpeningState,
+) -> (Answer, Option<Called<Answer>>) {
+    match opened {
+        Ok((opened, session, generation)) => {
+            let saving = (named && !opened.resumed).then(|| hub.save_now(&session));
+            let seat = Seat { session, generation };
+            while let Some((call, answers)) = state.early.pop_front() {
+                let mut batch = Vec::new();
+                let called = hub.call(now, &seat.session, call, &mut batch);
+                hub.flush(&mut batch);
+                // The connection may be gone; then nobody waits for this answer.
+                drop(answers.send(called));
+            }
+            state.seat = Some(seat);
+            (Answer::Opened(Box::new(opened)), saving)
+        }
+        Err(refused) => {
+            for (_, answers) in state.early.drain(..) {
+                drop(answers.send(Called::Done(Answer::Refused(Refused::HelloFirst))));
+            }
+            (Answer::Refused(refused), None)
         }
     }
 }

@@ -364,6 +364,8 @@ impl Outbox {
             self.enqueue(slot, life, What::Record(record));
         }
         if end {
+            // For most it is all that ever waits before they fall idle.
+            self.ready.reserve_exact(1);
             self.ready.push_back(Ready { slot, life, what: What::StateEnd });
         }
     }

@@ -419,7 +419,7 @@ fn an_exclusive_filter_has_one_holder_until_it_lets_go() {
 
 #[test]
 fn two_that_come_by_one_name_at_once_share_one_session() {
-    let world = World::new();
+    let mut world = World::new();
     let hello = || {
         let name = Some(Name { name: "mqtt:a".into(), fresh: false });
         Call::Hello(Box::new(Hello { name, ..hour() }))
@@ -431,7 +431,10 @@ fn two_that_come_by_one_name_at_once_share_one_session() {
         panic!("hello waits")
     };
     let cx = &mut Context::from_waker(Waker::noop());
-    let (first, second) = (first.as_mut().poll(cx), second.as_mut().poll(cx));
+    let (early, second) = (first.as_mut().poll(cx), second.as_mut().poll(cx));
+    assert!(early.is_pending(), "a new session is safe before anybody hears of it");
+    world.turn();
+    let first = first.as_mut().poll(cx);
     let opened = |answer| match answer {
         Poll::Ready(Answer::Opened(opened)) => opened,
         other => panic!("{other:?}"),
@@ -457,6 +460,8 @@ fn a_session_that_ended_is_not_found_again_before_its_row_is_gone() {
     let Called::Later(mut answer) = again.call(now, Call::Hello(Box::new(Hello { name, ..hour() }))) else {
         panic!("hello waits")
     };
+    assert!(answer.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    world.turn();
     match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Answer::Opened(opened)) => assert!(!opened.resumed),
         other => panic!("{other:?}"),

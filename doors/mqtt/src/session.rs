@@ -141,7 +141,11 @@ impl State {
     pub(crate) fn put_sub(&mut self, sub: Sub) {
         match self.subscriptions.binary_search_by_key(&sub.id, |sub| sub.id) {
             Ok(at) => self.subscriptions[at] = sub,
-            Err(at) => self.subscriptions.insert(at, sub),
+            Err(at) => {
+                // Most clients have one.
+                self.subscriptions.reserve_exact(usize::from(self.subscriptions.is_empty()));
+                self.subscriptions.insert(at, sub);
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -447,8 +447,18 @@ impl World {
             keepsake: Some(notes.clone()),
             ..Hello::default()
         };
-        let Answer::Opened(opened) = answer(link.call(now, Call::Hello(Box::new(hello)))) else {
+        let Called::Later(mut opening) = link.call(now, Call::Hello(Box::new(hello))) else {
             return Err(format!("client {i} is not let in"));
+        };
+        // A new session is safe before its client hears of it.
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut heard = opening.as_mut().poll(cx);
+        if heard.is_pending() {
+            self.save_all();
+            heard = opening.as_mut().poll(cx);
+        }
+        let Poll::Ready(Answer::Opened(opened)) = heard else {
+            return Err(format!("client {i} is not let in: {heard:?}"));
         };
         drop(elder);
         if !opened.resumed {
@@ -457,8 +467,6 @@ impl World {
             }
             self.begin_anew(i);
             self.clients[i].notes = notes;
-            // The door says so when it is safe that the one before has ended.
-            self.save_all();
         }
         let client = &mut self.clients[i];
         if let Some(Kept::Saved(bytes)) = &opened.kept {

@@ -29,11 +29,6 @@ use crate::{
     },
 };
 
-/// What a JWT begins with: `{"` in base64url.
-const JWT_HEAD: &str = "eyJ";
-/// What the server's own tokens begin with.
-const TOKEN_HEAD: &str = "yz_";
-
 /// What is known of a client between CONNECT and CONNACK.
 #[derive(Debug, Default)]
 pub(super) struct Opening {
@@ -388,10 +383,6 @@ fn credentials(connect: &Connect<'_>) -> Result<Credentials, No> {
         return Err(No(Reason::BadUserNameOrPassword, "the password is wrong"));
     };
     let user = connect.user_name.unwrap_or_default();
-    let is_jwt = password.starts_with(JWT_HEAD) && password.bytes().filter(|b| *b == b'.').count() == 2;
-    if user.is_empty() || is_jwt || password.starts_with(TOKEN_HEAD) {
-        return Ok(Credentials::Token(password.into()));
-    }
     Ok(Credentials::Password { user: user.into(), password: password.into() })
 }
 

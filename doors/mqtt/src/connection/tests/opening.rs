@@ -141,12 +141,17 @@ fn a_name_and_a_password_are_shown_to_the_hub() {
 }
 
 #[test]
-fn a_token_may_stand_in_the_password() {
+fn whether_a_password_is_a_token_is_not_for_the_door_to_say() {
     for (user, password) in [(None, "anything"), (Some("x"), "eyJa.eyJb.c"), (Some("x"), "yz_abc")] {
-        let password = Some(Hidden(password.as_bytes()));
-        let connect = Connect { user_name: user, password, ..connect(V5) };
+        let shown = Some(Hidden(password.as_bytes()));
+        let connect = Connect { user_name: user, password: shown, ..connect(V5) };
         let story = silent(Config::default()).client(connecting(connect));
-        asked_hello(story, |hello| assert!(matches!(hello.credentials, Credentials::Token(_))));
+        asked_hello(story, |hello| match &hello.credentials {
+            Credentials::Password { user: asked, password: secret } => {
+                assert_eq!((&**asked, &**secret), (user.unwrap_or_default(), password));
+            }
+            other => panic!("{other:?}"),
+        });
     }
 }
 
