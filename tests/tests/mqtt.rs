@@ -33,10 +33,7 @@ fn succeeds(output: &Output) {
 
 /// A server that anonymous clients may use, and where nobody is barred for wrong passwords.
 fn start(data: &Path) -> Server {
-    Server::start(
-        data,
-        &["--dev", "--set", "identity.attempts.free=1000"],
-    )
+    Server::start(data, &["--dev", "--set", "identity.attempts.free=1000"])
 }
 
 fn conform(server: &Server, arguments: &[&str]) {
@@ -52,6 +49,12 @@ fn conform(server: &Server, arguments: &[&str]) {
 fn the_server_holds_to_the_statements_of_both_standards() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     conform(&start(&folder.path().join("data")), &[]);
+}
+
+#[test]
+fn the_server_holds_to_them_in_a_space_on_disk() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    conform(&start(&folder.path().join("data")), &["--root", "disk"]);
 }
 
 #[test]
