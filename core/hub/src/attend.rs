@@ -8,7 +8,7 @@ use std::{
 
 use futures_channel::oneshot;
 use parking_lot::Mutex;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use yizhan_talk::{Close, Now};
 
 use crate::{
@@ -43,8 +43,8 @@ pub(crate) struct Attendance {
     pub(crate) left_behind: Mutex<FxHashMap<SessionId, (Instant, LastWord)>>,
     /// Those of them whose last message was said, to be written so.
     pub(crate) said: Mutex<Vec<SessionId>>,
-    /// Sessions that ended and whose rows are still there.
-    pub(crate) ended: Mutex<FxHashSet<SessionId>>,
+    /// Sessions that ended and whose rows are still there, with which end of that number it was.
+    pub(crate) ended: Mutex<FxHashMap<SessionId, u64>>,
     /// Users with so many sessions that their presence is told once a second.
     pub(crate) crowds: Mutex<FxHashMap<Arc<str>, Arc<Principal>>>,
     buckets: Mutex<FxHashMap<Arc<str>, Arc<Bucket>>>,
@@ -397,6 +397,9 @@ impl Inner {
                 return;
             }
             state.ended = true;
+            if session.secret.is_some() {
+                *self.attendance.ended.lock().entry(session.id).or_insert(0) += 1;
+            }
             let slots = state.outbox.subscriptions.iter().enumerate();
             let subscriptions: Vec<_> = slots
                 .filter_map(|(slot, s)| {
@@ -419,7 +422,6 @@ impl Inner {
         self.leave_groups(session);
         self.sessions.remove(session);
         if session.secret.is_some() {
-            self.attendance.ended.lock().insert(session.id);
             self.attendance.forget_end(asleep_until, session.id);
             self.attendance.touch(session);
             self.saver.wake();

@@ -22,6 +22,15 @@ use crate::{
 /// Saved sessions that are looked at in one step of a purge.
 const PURGE_PAGE: usize = 256;
 
+/// A session as it is written.
+pub(crate) struct SessionRow {
+    pub(crate) id: SessionId,
+    /// `None` takes it out.
+    value: Option<Bytes>,
+    /// The latest end of a session of this number, when this was read.
+    end: Option<u64>,
+}
+
 impl Inner {
     /// Answers when the session is safe as it is now.
     pub(crate) fn save_now(&self, session: &Arc<Session>) -> Called<Answer> {
@@ -45,13 +54,13 @@ impl Inner {
     /// Writes a session to its table, or takes it out where it ended.
     pub(crate) async fn save_session(&self, session: &Session) -> Result<(), StoreError> {
         match self.session_row(session) {
-            Some((id, value)) => self.put_session(id, value).await,
+            Some(row) => self.put_session(row).await,
             None => Ok(()),
         }
     }
 
     /// A session as it is to be kept now; without a value where it ended, `None` where its row is not its own.
-    pub(crate) fn session_row(&self, session: &Session) -> Option<(SessionId, Option<Bytes>)> {
+    pub(crate) fn session_row(&self, session: &Session) -> Option<SessionRow> {
         // A session that ended may have a follower by its name, whose row it is if it has one.
         let follows = |other: &Session| other.secret.is_some() && !std::ptr::eq(&raw const *other, session);
         let other = self.sessions.find(session.id).is_some_and(|other| follows(&other));
@@ -60,12 +69,19 @@ impl Inner {
         }
         let state = session.lock();
         let stays = !state.ended && session.is_kept();
-        Some((session.id, stays.then(|| Saved::of(session, &state, self.clock.now().wall).to_bytes())))
+        let value = stays.then(|| Saved::of(session, &state, self.clock.now().wall).to_bytes());
+        let end = self.attendance.ended.lock().get(&session.id).copied();
+        Some(SessionRow { id: session.id, value, end })
     }
 
-    pub(crate) async fn put_session(&self, id: SessionId, value: Option<Bytes>) -> Result<(), StoreError> {
+    pub(crate) async fn put_session(&self, row: SessionRow) -> Result<(), StoreError> {
+        let SessionRow { id, value, end } = row;
         self.saved.put(&id.0.to_be_bytes(), value, Expect::Any).await?;
-        self.attendance.ended.lock().remove(&id);
+        let mut ended = self.attendance.ended.lock();
+        // One that was read before the end says nothing of it.
+        if end.is_some() && ended.get(&id).copied() == end {
+            ended.remove(&id);
+        }
         Ok(())
     }
 
@@ -91,7 +107,7 @@ impl Inner {
     }
 
     pub(crate) async fn read_saved(&self, id: SessionId) -> Result<Option<Saved>, StoreError> {
-        if self.attendance.ended.lock().contains(&id) {
+        if self.attendance.ended.lock().contains_key(&id) {
             // Its row is about to go.
             return Ok(None);
         }

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::join_all;
 
-use crate::{group::GroupKey, hub::Inner, message::SessionId, session::Session, store::StoreError};
+use crate::{group::GroupKey, hub::Inner, returning::SessionRow, session::Session, store::StoreError};
 
 /// Sessions that are saved with one sync.
 const SAVES_MAX: usize = 1024;
@@ -17,7 +17,7 @@ const SAVES_MAX: usize = 1024;
 /// What is saved in one row.
 enum Row {
     Group(GroupKey, Option<Bytes>),
-    Session(SessionId, Option<Bytes>),
+    Session(SessionRow),
 }
 
 impl Inner {
@@ -27,13 +27,13 @@ impl Inner {
     fn rows(&self, sessions: &[Arc<Session>]) -> Vec<Row> {
         let rows: Vec<_> = sessions.iter().filter_map(|session| self.session_row(session)).collect();
         let groups = self.take_groups(sessions).into_iter().map(|(key, value)| Row::Group(key, value));
-        groups.chain(rows.into_iter().map(|(id, value)| Row::Session(id, value))).collect()
+        groups.chain(rows.into_iter().map(Row::Session)).collect()
     }
 
     async fn put_row(&self, row: Row) -> Result<(), StoreError> {
         match row {
             Row::Group(key, value) => self.put_group(key, value).await,
-            Row::Session(id, value) => self.put_session(id, value).await,
+            Row::Session(row) => self.put_session(row).await,
         }
     }
 }

@@ -40,7 +40,7 @@ use crate::{
     },
 };
 use acking::Release;
-use delivering::Outgoing;
+use delivering::Waiting;
 use naming::{AliasesIn, AliasesOut, Known};
 use opening::Opening;
 use publishing::Retries;
@@ -152,12 +152,12 @@ pub struct Connection<B> {
     /// When the session was opened, by the wall clock.
     opened_at: Timestamp,
     /// When the credentials end, on the wall clock and as far as known on the steady one.
-    expires: Option<(Timestamp, Instant)>,
+    expires: Option<Box<(Timestamp, Instant)>>,
     pending: VecDeque<Asked>,
     /// Records that wait for the window or for [`Asked::SaveThenSend`]; never more than one step brings.
-    waiting: VecDeque<Outgoing>,
+    waiting: Waiting,
     /// What stands before the next message, where packets straddle them.
-    rest: BytesMut,
+    rest: Option<Box<BytesMut>>,
     /// Topics that the client publishes to.
     known: Known,
     desk: Option<Box<Desk>>,
@@ -230,8 +230,8 @@ impl<B: HubBackend> Connection<B> {
             opened_at: now.wall,
             expires: None,
             pending: VecDeque::new(),
-            waiting: VecDeque::new(),
-            rest: BytesMut::new(),
+            waiting: Waiting::default(),
+            rest: None,
             known: Known::default(),
             desk: opening.map(|opening| Box::new(Desk { opening: Some(opening), ..Desk::default() })),
             backend: PhantomData,
@@ -441,8 +441,8 @@ impl<B: HubBackend> Connection<B> {
     fn ended(&mut self) {
         self.stage = Stage::Ended;
         self.pending = VecDeque::new();
-        self.waiting = VecDeque::new();
-        self.rest = BytesMut::new();
+        self.waiting = Waiting::default();
+        self.rest = None;
         self.desk = None;
     }
 
@@ -468,28 +468,27 @@ impl<B: HubBackend> Connection<B> {
 
     /// What stands before the next message is read on, once it may.
     fn read_rest(&mut self, now: Now, out: &mut Out<B>) {
-        if self.rest.is_empty() || !self.reads() {
+        if !self.reads() {
             return;
         }
-        let mut rest = std::mem::take(&mut self.rest);
+        let Some(mut rest) = self.rest.take() else { return };
         let read = self.read(now, &mut rest, out);
         self.finish_step(now, out);
         match read {
-            Ok(()) if self.stage != Stage::Ended => self.rest = rest,
+            Ok(()) if self.stage != Stage::Ended && !rest.is_empty() => self.rest = Some(rest),
             // The talk is over, and its end is in `out` already.
             Ok(()) | Err(_) => {}
         }
     }
 
     fn receive_message(&mut self, now: Now, message: &mut BytesMut, out: &mut Out<B>) -> Result<(), Fault> {
-        if !self.rest.is_empty() {
-            let mut whole = std::mem::take(&mut self.rest);
+        if let Some(mut whole) = self.rest.take() {
             whole.extend_from_slice(message);
-            *message = whole;
+            *message = *whole;
         }
         let read = self.read(now, message, out);
         if !message.is_empty() && self.stage != Stage::Ended {
-            self.rest = std::mem::take(message);
+            self.rest = Some(Box::new(std::mem::take(message)));
         }
         message.clear();
         read

@@ -23,7 +23,7 @@ use crate::{Line, Peer};
 pub struct Stream {
     io: Io,
     /// What was read already and not used: it comes first.
-    head: Bytes,
+    head: Option<Box<Bytes>>,
     line: Arc<Line>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) enum Io {
 
 impl Stream {
     pub(crate) fn new(io: Io, head: Bytes, line: Arc<Line>) -> Self {
-        Self { io, head, line }
+        Self { io, head: boxed(head), line }
     }
 
     /// The transport's side of this connection.
@@ -54,10 +54,10 @@ impl Stream {
 
     /// The same bytes as a line of another door, behind what was `read` of them already.
     pub(crate) fn at_door(self, door: &'static str, read: &[u8]) -> Self {
-        debug_assert!(self.head.is_empty(), "the head was read before the rest");
+        debug_assert!(self.head.is_none(), "the head was read before the rest");
         let line = self.line.beside(door);
         // Copied, even where it is empty: a slice would keep the whole buffer that it lies in.
-        Self { io: self.io, head: Bytes::copy_from_slice(read), line }
+        Self { io: self.io, head: boxed(Bytes::copy_from_slice(read)), line }
     }
 
     /// Whether TLS agreed on HTTP/2 (RFC 7301). `None` without TLS.
@@ -70,21 +70,25 @@ impl Stream {
 
     /// Puts bytes back before the rest.
     pub(crate) fn unread(&mut self, head: Bytes) {
-        debug_assert!(self.head.is_empty(), "only one head fits");
-        self.head = head;
+        debug_assert!(self.head.is_none(), "only one head fits");
+        self.head = boxed(head);
     }
+}
+
+/// Nothing where there is nothing: most streams never have a head.
+fn boxed(head: Bytes) -> Option<Box<Bytes>> {
+    (!head.is_empty()).then(|| Box::new(head))
 }
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.head.is_empty() {
-            let n = this.head.len().min(buf.remaining());
-            buf.put_slice(&this.head[..n]);
-            this.head.advance(n);
-            if this.head.is_empty() {
-                // An empty slice of a large buffer would keep the buffer.
-                this.head = Bytes::new();
+        if let Some(head) = &mut this.head {
+            let n = head.len().min(buf.remaining());
+            buf.put_slice(&head[..n]);
+            head.advance(n);
+            if head.is_empty() {
+                this.head = None;
             }
             return Poll::Ready(Ok(()));
         }

@@ -1,7 +1,7 @@
 //! The ways in: who comes with which credentials, and as whom.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -133,7 +133,10 @@ impl Identity {
         if self.0.config.load().anonymous == Entry::Off {
             return Err(Refused::NotAdmitted);
         }
-        Ok(self.foreign(ANONYMOUS, device, &[ANONYMOUS.into()], None))
+        // All of them share one name and one list of roles: there may be very many.
+        let (user, roles) = STRANGER.clone();
+        let rates = self.0.config.load().rates_of(&[ANONYMOUS]);
+        Ok(Principal { user, device, roles, expires_at: None, rates })
     }
 
     /// A guest has a name that nobody checks, and `guest:` before it, so that it is nobody else's.
@@ -314,6 +317,13 @@ impl Identity {
         }
     }
 }
+
+/// A name and its roles.
+type Named = (Arc<str>, Arc<[Arc<str>]>);
+
+/// The name and the roles of clients that show nothing.
+static STRANGER: LazyLock<Named> =
+    LazyLock::new(|| (ANONYMOUS.into(), [ANONYMOUS, FOREIGN_MARK].map(Arc::from).into()));
 
 /// Whether nobody vouches for the name.
 fn is_stranger(who: &Principal) -> bool {

@@ -20,7 +20,7 @@ impl<B: HubBackend> Connection<B> {
             Stage::Silent | Stage::Proving => Some(self.heard + self.terms.config.connect_within),
             Stage::Greeting | Stage::Ended => None,
             Stage::Open => {
-                let expires = self.expires.map(|(_, at)| at);
+                let expires = self.expires.as_ref().map(|expires| expires.1);
                 [self.heard_by(), expires, self.paused_until(), self.owed_due()].into_iter().flatten().min()
             }
         }
@@ -39,7 +39,7 @@ impl<B: HubBackend> Connection<B> {
     }
 
     fn keep_open_time(&mut self, now: Now, out: &mut Out<B>) {
-        if let Some((wall, steady)) = &mut self.expires
+        if let Some((wall, steady)) = self.expires.as_deref_mut()
             && *steady <= now.steady
         {
             if *wall <= now.wall {

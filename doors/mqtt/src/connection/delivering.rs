@@ -33,6 +33,32 @@ const EXTRA_BYTES_MAX: usize = 3 + 5 + 3 + 3;
 /// Records whose room stays when none waits any more.
 const BUFFER_KEPT: usize = 4;
 
+/// Records that wait, oldest first. Mostly there are none, and that costs nothing.
+#[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "an idle connection is to be small")]
+pub(super) struct Waiting(Option<Box<VecDeque<Outgoing>>>);
+
+impl Waiting {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|line| line.is_empty())
+    }
+
+    fn line(&mut self) -> &mut VecDeque<Outgoing> {
+        self.0.get_or_insert_default()
+    }
+
+    fn pop_front(&mut self) -> Option<Outgoing> {
+        self.0.as_mut()?.pop_front()
+    }
+
+    /// Gives the room back where it is large and empty.
+    fn tidy(&mut self) {
+        if self.0.as_ref().is_some_and(|line| line.is_empty() && line.capacity() > BUFFER_KEPT) {
+            self.0 = None;
+        }
+    }
+}
+
 /// A record on its way.
 #[derive(Debug)]
 pub(super) struct Outgoing {
@@ -141,11 +167,11 @@ impl<B: HubBackend> Connection<B> {
         let outgoing =
             Outgoing { subscription, number, record, in_state, comes_again, again: None, plan: None };
         if self.waits(state, &outgoing) {
-            return self.waiting.push_back(outgoing);
+            return self.waiting.line().push_back(outgoing);
         }
         match self.plan(now, state, &outgoing, out) {
             Some(plan) => self.write(now, state, &outgoing, plan, out),
-            None => self.waiting.push_back(outgoing),
+            None => self.waiting.line().push_back(outgoing),
         }
     }
 
@@ -157,7 +183,7 @@ impl<B: HubBackend> Connection<B> {
         records: Vec<Arc<Record>>,
         out: &mut Out<B>,
     ) {
-        self.waiting.extend(records.into_iter().map(|record| Outgoing {
+        self.waiting.line().extend(records.into_iter().map(|record| Outgoing {
             subscription,
             number: 0,
             record,
@@ -199,7 +225,7 @@ impl<B: HubBackend> Connection<B> {
                     again,
                     plan: None,
                 };
-                self.waiting.push_back(outgoing);
+                self.waiting.line().push_back(outgoing);
             }
         }
         self.send_waiting(now, &mut state, out);
@@ -238,7 +264,7 @@ impl<B: HubBackend> Connection<B> {
         {
             let qos = self.qos_of(state, &outgoing);
             if qos == Qos::ExactlyOnce && self.is_kept {
-                self.waiting.push_front(outgoing);
+                self.waiting.line().push_front(outgoing);
                 if !self.has_no_room(state) {
                     self.save_and_send(now, state, out);
                 }
@@ -246,19 +272,17 @@ impl<B: HubBackend> Connection<B> {
             }
             let has_room = qos == Qos::AtMostOnce || !self.has_no_room(state);
             let plan = if has_room { self.plan(now, state, &outgoing, out) } else { None };
-            let Some(plan) = plan else { return self.waiting.push_front(outgoing) };
+            let Some(plan) = plan else { return self.waiting.line().push_front(outgoing) };
             self.write(now, state, &outgoing, plan, out);
         }
-        if self.waiting.is_empty() && self.waiting.capacity() > BUFFER_KEPT {
-            self.waiting = VecDeque::new();
-        }
+        self.waiting.tidy();
     }
 
     /// Gives identifiers to as many as there is room for, and has the session saved before they are sent.
     fn save_and_send(&mut self, now: Now, state: &mut State, out: &mut Out<B>) {
         let mut waiting = std::mem::take(&mut self.waiting);
         let mut count = 0;
-        for outgoing in &mut waiting {
+        for outgoing in waiting.line().iter_mut() {
             let needs_room = self.qos_of(state, outgoing) != Qos::AtMostOnce;
             if needs_room && self.has_no_room(state) {
                 break;

@@ -295,7 +295,7 @@ impl<B: HubBackend> Connection<B> {
         self.is_resumed = opened.resumed;
         self.user = opened.principal.user.clone();
         self.is_rated = opened.principal.rates != yizhan_hub::access::Rates::default();
-        self.expires = opened.principal.expires_at.map(|at| (at, now.steady + at.since(now.wall)));
+        self.expires = opened.principal.expires_at.map(|at| Box::new((at, now.steady + at.since(now.wall))));
         self.terms.meters.client_came();
         self.terms.meters.connect(Reason::Success);
         if !self.say_connack(now, &opened, &opening, out) {
