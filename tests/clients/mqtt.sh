@@ -52,6 +52,8 @@ if command -v mosquitto_rr >/dev/null; then try ./mqtt_mosquitto.sh "$@"; else e
 try .venv/bin/python mqtt_paho.py "$@"
 try .venv/bin/python mqtt_gmqtt.py "$@"
 try node mqtt_js.mjs "$@"
+# Servers of its own, which are killed again and again.
+if [[ -n ${binary:-} ]]; then try env -u YIZHAN_BIN .venv/bin/python ../mqtt/kill.py --server "$binary" --rounds 5 --bridge; fi
 
 echo "$((scripts - failures)) of $scripts passed"
 ((failures == 0))

@@ -88,7 +88,7 @@ impl Default for Limits {
             subscriptions_max: 10_000,
             outbox_records_max: 8192,
             outbox_bytes_max: 8 << 20,
-            keep_max: Duration::from_secs(24 * 3600),
+            keep_max: Duration::from_secs(30 * 86_400),
             state_records_max: 1_000_000,
             sessions_max: 1_000_000,
             delayed_max: 1_000_000,

@@ -109,7 +109,7 @@ impl Default for Config {
             keep_alive_max: 0,
             server_keep_alive: None,
             connect_within: Duration::from_secs(10),
-            session_expiry_max: Duration::from_secs(24 * 3600),
+            session_expiry_max: Duration::from_secs(7 * 86_400),
             qos_max: 2,
             retain: true,
             wildcards: true,
