@@ -93,7 +93,7 @@ fn write_entry(entry: &Entry, into: &mut Writer<'_, BytesMut>) {
     }
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub(super) fn read(bytes: &[u8]) -> Option<State> {
     let mut reader = Reader::new(bytes);
     let state = read_state(&mut reader).ok()??;
