@@ -39,7 +39,7 @@ pub struct Config {
     pub certificates: Certificates,
     /// Ordered rules: the first one that fits the user, the role, the action and the topic decides. Owners may
     /// do everything without a rule. Without any rule here, users may do everything outside `$` topics and
-    /// follow `$presence/#`; with rules, they may do what these say and nothing else.
+    /// follow `$presence/#` and `$SYS/broker/#`; with rules, they may do what these say and nothing else.
     pub rules: Vec<RoleRule>,
     /// Who subscribes to a filter that rules allow only in part: `refuse` says no, `check` lets it and
     /// delivers what is allowed, one by one, as mosquitto does.

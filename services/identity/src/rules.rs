@@ -229,6 +229,7 @@ fn built_in(config: &Config, bits: &FxHashMap<Arc<str>, u64>, rules: &mut Vec<Co
     if config.rules.is_empty() {
         add(USER, ALL, filter("#"));
         add(USER, SUBSCRIBE, filter("$presence/#"));
+        add(USER, SUBSCRIBE, filter("$SYS/broker/#"));
     }
     for (role, entry) in [(GUEST, config.guests), (ANONYMOUS, config.anonymous)] {
         match entry {
@@ -237,6 +238,7 @@ fn built_in(config: &Config, bits: &FxHashMap<Arc<str>, u64>, rules: &mut Vec<Co
             Entry::Open => {
                 add(role, ALL, filter("#"));
                 add(role, SUBSCRIBE, filter("$presence/#"));
+                add(role, SUBSCRIBE, filter("$SYS/broker/#"));
             }
         }
     }

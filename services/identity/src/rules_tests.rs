@@ -48,6 +48,8 @@ fn the_built_in_roles_do_what_the_guide_says() {
     assert_eq!(asks(&policy, &user, "#"), Verdict::Allowed);
     assert_eq!(asks(&policy, &user, "$SYS/#"), Verdict::Denied);
     assert_eq!(asks(&policy, &user, "$presence/#"), Verdict::Allowed);
+    assert_eq!(asks(&policy, &user, "$SYS/broker/#"), Verdict::Allowed);
+    assert_ne!(asks(&policy, &user, "$SYS/#"), Verdict::Allowed);
     assert_eq!(asks(&policy, &anonymous, "rooms/#"), Verdict::Denied);
 }
 
