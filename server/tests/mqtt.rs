@@ -71,9 +71,9 @@ impl Server {
         let run = self.run_file().unwrap();
         let mut client = Client(TcpStream::connect(run["doors"]["mqtt"][0].as_str().unwrap()).unwrap());
         client.0.set_read_timeout(Some(PATIENCE)).unwrap();
-        // Protocol name and level, user name, password and clean session, keep alive.
+        // Protocol name and level, a user name that leaves it to the token, password and clean session, keep alive.
         let mut body = b"\x00\x04MQTT\x04\xc2\x00\x3c".to_vec();
-        for text in [id, "tools", &self.token()] {
+        for text in [id, "token", &self.token()] {
             put(&mut body, text);
         }
         client.send(0x10, &body);

@@ -205,7 +205,8 @@ impl Inner {
                 let from = acked.copied().unwrap_or(head);
                 let (space, lag) = (u16::try_from(i).unwrap_or(u16::MAX), self.spaces[i].space.lag);
                 let pace = Pace::Behind(head.offset);
-                subscription.feeds.push(Feed { space, sent: from, acked: from, pace, lag });
+                // How far its client was is not known: it may say so when it comes.
+                subscription.feeds.push(Feed { space, sent: head, acked: from, pace, lag });
             }
         }
         if !whole {

@@ -40,7 +40,7 @@ fn goodbye_may_change_how_long_the_session_is_kept() {
     let story = open_kept(V5).client(disconnecting(Reason::Success, Some(10)));
     story.asked(rests(Some(10), false)).closed(1000);
     let story = open_kept(V5).client(disconnecting(Reason::Success, Some(u32::MAX)));
-    story.asked(rests(Some(24 * 3600), false)).closed(1000);
+    story.asked(rests(Some(7 * 86_400), false)).closed(1000);
     let story = open(V5).client(disconnecting(Reason::Success, Some(0)));
     story.asked(rests(Some(0), false)).closed(1000);
     let story = open(V5).client(disconnecting(Reason::Success, Some(10)));
