@@ -171,7 +171,7 @@ pub struct Subscribe {
     pub filter: Filter,
     /// From where on.
     pub from: Start,
-    /// Whether the newest record of each key comes first.
+    /// Whether the newest record of each key comes first. Members of a group get none.
     pub with_state: bool,
     /// Deliveries that may be under way without an [`Call::Ack`]; `None` where the transport's own flow
     /// control is enough.
@@ -450,7 +450,8 @@ pub enum Delivery {
     Record {
         /// Which subscription.
         subscription: SubscriptionId,
-        /// Counts this subscription's deliveries: 1, 2, 3, …; also across reconnects.
+        /// Counts this subscription's deliveries: 1, 2, 3, …; also across reconnects. After a restart of the
+        /// server it begins anew, except for members of a group.
         number: u64,
         /// The record.
         record: Arc<Record>,

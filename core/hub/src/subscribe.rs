@@ -190,7 +190,7 @@ impl Inner {
         self.unlist(session, id);
         // With this held no keyed record of an unkept space goes by between the state and the live ones.
         let unkept = with_state.then(|| self.state.lock());
-        let reads_journals = subscription.wants_state;
+        let (reads_journals, has_feeds) = (subscription.wants_state, !subscription.feeds.is_empty());
         let (slot, life) = {
             let mut state = session.lock();
             if state.ended {
@@ -220,7 +220,9 @@ impl Inner {
         }
         self.directory.insert(filter, slot, session);
         drop(unkept);
-        self.go_live(session, slot, life, filter);
+        if has_feeds {
+            self.go_live(session, slot, life, filter);
+        }
         if session.lock().ended {
             // It ended between the two steps: what was just listed is taken out again.
             self.directory.remove(filter, (session.id, slot));
