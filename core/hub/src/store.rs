@@ -185,13 +185,27 @@ pub trait Table: Send + Sync + 'static {
     /// Gives the new version.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where `expect` does not hold.
+    /// [`StoreError::Conflict`] where `expect` does not hold; [`StoreError::Failed`] for a key that is empty or
+    /// longer than [`KEY_BYTES_MAX`].
     fn put<'a>(
         &'a self,
         key: &'a [u8],
         value: Option<Bytes>,
         expect: Expect,
     ) -> BoxFuture<'a, Result<u64, StoreError>>;
+
+    /// Puts or removes (`None`) many rows as one: after a crash either all of it happened or nothing. Whatever
+    /// is there is put over; versions grow as with [`put`](Self::put). Where a key stands twice, the later row
+    /// counts. Safe on disk when the future is ready.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], and nothing changed, for more than [`ROWS_MAX`] rows or [`ROWS_BYTES_MAX`] bytes,
+    /// or for a key that [`put`](Self::put) refuses.
+    fn put_all(&self, rows: Vec<(Bytes, Option<Bytes>)>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The values of many keys, in the order of the keys; `None` where there is none. Each is as it was at some
+    /// moment during the call. Cheaper than many [`get`](Self::get)s.
+    fn get_many(&self, keys: Vec<Bytes>) -> BoxFuture<'_, Result<Vec<Option<Bytes>>, StoreError>>;
 
     /// Keys that begin with `prefix` and come after `after`, in order, with their values.
     fn scan<'a>(
@@ -200,6 +214,42 @@ pub trait Table: Send + Sync + 'static {
         after: Option<&'a [u8]>,
         rows_max: usize,
     ) -> BoxFuture<'a, Result<Vec<(Bytes, Bytes)>, StoreError>>;
+}
+
+/// Rows in one [`Table::put_all`] at most.
+pub const ROWS_MAX: usize = 65_536;
+/// Bytes of keys and values in one [`Table::put_all`] at most.
+pub const ROWS_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of a table's key at most; at least it has one.
+pub const KEY_BYTES_MAX: usize = 65_535;
+
+/// Whether a row may have this key.
+///
+/// # Errors
+/// [`StoreError::Failed`] where it is empty or too long.
+pub fn check_key(key: &[u8]) -> Result<(), StoreError> {
+    if (1..=KEY_BYTES_MAX).contains(&key.len()) {
+        return Ok(());
+    }
+    Err(StoreError::Failed(format!("a key of {} bytes: it may have 1 to {KEY_BYTES_MAX}", key.len())))
+}
+
+/// Whether one [`Table::put_all`] takes these rows. Gives their bytes.
+///
+/// # Errors
+/// [`StoreError::Failed`] where they are too many, or a key is one that [`check_key`] refuses.
+pub fn bytes_of_rows(rows: &[(Bytes, Option<Bytes>)]) -> Result<usize, StoreError> {
+    let of_row = |(key, value): &(Bytes, Option<Bytes>)| key.len() + value.as_ref().map_or(0, Bytes::len);
+    let bytes = rows.iter().map(of_row).sum();
+    if rows.len() > ROWS_MAX || bytes > ROWS_BYTES_MAX {
+        let (count, most, bytes_max) = (rows.len(), ROWS_MAX, ROWS_BYTES_MAX);
+        return Err(StoreError::Failed(format!(
+            "{count} rows of {bytes} bytes were put at once: {most} rows of {bytes_max} bytes are the most"
+        )));
+    }
+    rows.iter().try_for_each(|(key, _)| check_key(key))?;
+    Ok(bytes)
 }
 
 /// What must be there for a [`Table::put`] to happen.

@@ -80,6 +80,10 @@ pub async fn run(mut suite: Suite) -> usize {
         tables::of_many_who_put_at_once_one_wins,
         tables::scanning_goes_in_order_and_on,
         tables::tables_are_apart,
+        tables::many_rows_are_put_as_one,
+        tables::too_many_rows_at_once_are_refused,
+        tables::keys_that_no_table_takes_are_refused,
+        tables::many_keys_are_read_in_their_order,
         model::everything_agrees_with_a_plain_list,
     ];
     checks

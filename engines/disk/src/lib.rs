@@ -55,5 +55,6 @@ mod tests {
     mod sim_files;
     mod store;
     mod support;
+    mod tables;
     mod together;
 }

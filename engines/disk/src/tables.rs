@@ -4,11 +4,11 @@
 //! runs goes into the next one together.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
         mpsc,
     },
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
-use yizhan_hub::store::{Expect, StoreError, Table};
+use yizhan_hub::store::{Expect, StoreError, Table, bytes_of_rows, check_key};
 
 use crate::{
     files::{Files, SystemFiles, is_full},
@@ -29,8 +29,12 @@ use crate::{
 
 /// Changes that wait for the tables' thread; more are refused as "busy".
 const CHANGES_MAX: usize = 16_384;
+/// Bytes of rows put at once that wait for the tables' thread; more are refused as "busy".
+const WAITING_BYTES_MAX: usize = 128 << 20;
 /// Changes that are synced together.
 const GROUP_MAX: usize = 4096;
+/// With this many bytes of rows put at once a group is large enough.
+const GROUP_BYTES: usize = 32 << 20;
 /// Bytes that a keyspace gathers in memory before it writes them out.
 const MEMTABLE_BYTES: u64 = 16 << 20;
 /// How long an answer about free space is believed.
@@ -64,6 +68,8 @@ pub(crate) struct Tables {
     changes: Mutex<Option<mpsc::SyncSender<Change>>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     version: AtomicU64,
+    /// Bytes of rows put at once that the thread has not taken yet.
+    waiting_bytes: AtomicUsize,
 }
 
 /// Something to change.
@@ -75,6 +81,12 @@ enum Change {
         expect: Expect,
         answer: oneshot::Sender<Result<u64, StoreError>>,
     },
+    All {
+        keyspace: String,
+        rows: Vec<(Bytes, Option<Bytes>)>,
+        bytes: usize,
+        answer: oneshot::Sender<Result<(), StoreError>>,
+    },
     Rows {
         keyspace: &'static str,
         rows: Vec<Row>,
@@ -85,6 +97,7 @@ enum Change {
 /// Who waits for a change to be safe.
 enum Waiting {
     Put(oneshot::Sender<Result<u64, StoreError>>, Result<u64, StoreError>),
+    All(oneshot::Sender<Result<(), StoreError>>, Result<(), StoreError>),
     Rows(mpsc::SyncSender<Result<(), StoreError>>, Result<(), StoreError>),
 }
 
@@ -117,6 +130,7 @@ impl Tables {
             changes: Mutex::new(Some(sender)),
             thread: Mutex::default(),
             version: AtomicU64::new(version),
+            waiting_bytes: AtomicUsize::new(0),
         });
         let working = tables.clone();
         let thread =
@@ -146,6 +160,15 @@ impl Tables {
         })
     }
 
+    fn send_all(&self, change: Change, bytes: usize) -> Result<(), StoreError> {
+        let waiting = self.waiting_bytes.fetch_add(bytes, Relaxed) + bytes;
+        let sent = if waiting > WAITING_BYTES_MAX { Err(StoreError::Busy) } else { self.send(change) };
+        if sent.is_err() {
+            self.waiting_bytes.fetch_sub(bytes, Relaxed);
+        }
+        sent
+    }
+
     /// Runs something with a keyspace, made where there is none.
     fn with<T>(
         &self,
@@ -160,6 +183,9 @@ impl Tables {
 
     /// A value as it is stored.
     pub(crate) fn raw(&self, keyspace: &str, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        if check_key(key).is_err() {
+            return Ok(None);
+        }
         self.with(keyspace, |k| Ok(k.get(key)?.map(|value| Bytes::copy_from_slice(&value))))
     }
 
@@ -221,11 +247,14 @@ impl Tables {
     fn work(&self, changes: &mpsc::Receiver<Change>) {
         let mut free: Option<(Instant, u64)> = None;
         while let Ok(first) = changes.recv() {
+            let mut bytes = first.bytes();
             let mut group = vec![first];
-            while group.len() < GROUP_MAX {
+            while group.len() < GROUP_MAX && bytes < GROUP_BYTES {
                 let Ok(change) = changes.try_recv() else { break };
+                bytes += change.bytes();
                 group.push(change);
             }
+            self.waiting_bytes.fetch_sub(bytes, Relaxed);
             let enough = self.has_room(&mut free);
             let waiting: Vec<Waiting> = group.into_iter().map(|change| self.apply(change, enough)).collect();
             let synced = self.sync();
@@ -237,6 +266,9 @@ impl Tables {
                 match waiting {
                     Waiting::Put(answer, result) => {
                         drop(answer.send(result.and_then(|version| synced.clone().map(|()| version))));
+                    }
+                    Waiting::All(answer, result) => {
+                        drop(answer.send(result.and_then(|()| synced.clone())));
                     }
                     Waiting::Rows(answer, result) => {
                         drop(answer.send(result.and_then(|()| synced.clone())));
@@ -267,6 +299,10 @@ impl Tables {
                 let put =
                     if enough { self.put(&keyspace, key, value, expect) } else { Err(StoreError::Full) };
                 Waiting::Put(answer, put)
+            }
+            Change::All { keyspace, rows, answer, .. } => {
+                let put = if enough { self.put_all(&keyspace, rows) } else { Err(StoreError::Full) };
+                Waiting::All(answer, put)
             }
             Change::Rows { keyspace, rows, answer } => {
                 let put = |k: &Keyspace| {
@@ -306,15 +342,34 @@ impl Tables {
         let next = next.max(version.map_or(0, |version| version + 1));
         self.version.fetch_max(next, Relaxed);
         self.with(keyspace, |k| match value {
-            Some(value) => {
-                let mut stored = Vec::with_capacity(VERSION_BYTES + value.len());
-                stored.extend_from_slice(&next.to_le_bytes());
-                stored.extend_from_slice(&value);
-                k.insert(key, stored)
-            }
+            Some(value) => k.insert(key, with_version(next, &value)),
             None => k.remove(key),
         })?;
         Ok(next)
+    }
+
+    /// Puts rows of different keys as one.
+    fn put_all(&self, keyspace: &str, rows: Vec<(Bytes, Option<Bytes>)>) -> Result<(), StoreError> {
+        let open = self.open.read();
+        let open = open.as_ref().ok_or(StoreError::Closed)?;
+        let keyspace = open.keyspace(keyspace).map_err(store_error)?;
+        let mut version = self.version.load(Relaxed);
+        for (key, _) in &rows {
+            // A version given before the clock went back would be higher than all of this run.
+            if let Some(stored) = keyspace.get(key).map_err(store_error)? {
+                version = version.max(version_of(&stored)?);
+            }
+        }
+        version += 1;
+        self.version.fetch_max(version, Relaxed);
+        let mut batch = open.database.batch();
+        for (key, value) in rows {
+            match value {
+                Some(value) => batch.insert(&keyspace, &key[..], with_version(version, &value)),
+                None => batch.remove(&keyspace, &key[..]),
+            }
+        }
+        batch.commit().map_err(store_error)
     }
 
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
@@ -355,11 +410,43 @@ fn open(folder: &Path, cache_bytes: u64) -> Result<Open, StoreError> {
     Ok(Open { database, keyspaces: Mutex::default() })
 }
 
-/// A stored value and its version.
-fn split(stored: &Bytes) -> Result<(Bytes, u64), StoreError> {
+impl Change {
+    /// How much it weighs for the bounds of what waits and what is synced together.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::All { bytes, .. } => *bytes,
+            Self::Put { .. } | Self::Rows { .. } => 0,
+        }
+    }
+}
+
+/// A value as it is stored.
+fn with_version(version: u64, value: &[u8]) -> Vec<u8> {
+    let mut stored = Vec::with_capacity(VERSION_BYTES + value.len());
+    stored.extend_from_slice(&version.to_le_bytes());
+    stored.extend_from_slice(value);
+    stored
+}
+
+fn version_of(stored: &[u8]) -> Result<u64, StoreError> {
     let version = stored.first_chunk::<VERSION_BYTES>();
     let version = version.ok_or_else(|| StoreError::Corrupt { place: "a table's value".into() })?;
-    Ok((stored.slice(VERSION_BYTES..), u64::from_le_bytes(*version)))
+    Ok(u64::from_le_bytes(*version))
+}
+
+/// A stored value and its version.
+fn split(stored: &Bytes) -> Result<(Bytes, u64), StoreError> {
+    let version = version_of(stored)?;
+    Ok((stored.slice(VERSION_BYTES..), version))
+}
+
+/// The last row of each key.
+fn last_of_each(mut rows: Vec<(Bytes, Option<Bytes>)>) -> Vec<(Bytes, Option<Bytes>)> {
+    let mut seen = HashSet::with_capacity(rows.len());
+    let last: Vec<bool> = rows.iter().rev().map(|(key, _)| seen.insert(key.clone())).collect();
+    let mut last = last.into_iter().rev();
+    rows.retain(|_| last.next().unwrap_or(true));
+    rows
 }
 
 impl Shelf for Tables {
@@ -403,13 +490,45 @@ impl Table for DiskTable {
         expect: Expect,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         let (answer, result) = oneshot::channel();
-        let keyspace = self.keyspace.clone();
-        let sent = self.tables.send(Change::Put { keyspace, key: key.to_vec(), value, expect, answer });
+        let sent = check_key(key).and_then(|()| {
+            let (keyspace, key) = (self.keyspace.clone(), key.to_vec());
+            self.tables.send(Change::Put { keyspace, key, value, expect, answer })
+        });
         async move {
             sent?;
             result.await.unwrap_or(Err(StoreError::Closed))
         }
         .boxed()
+    }
+
+    fn put_all(&self, rows: Vec<(Bytes, Option<Bytes>)>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (answer, result) = oneshot::channel();
+        let sent = bytes_of_rows(&rows).and_then(|bytes| {
+            if rows.is_empty() {
+                return Ok(false);
+            }
+            let (keyspace, rows) = (self.keyspace.clone(), last_of_each(rows));
+            self.tables.send_all(Change::All { keyspace, rows, bytes, answer }, bytes)?;
+            Ok(true)
+        });
+        async move { if sent? { result.await.unwrap_or(Err(StoreError::Closed)) } else { Ok(()) } }.boxed()
+    }
+
+    fn get_many(&self, keys: Vec<Bytes>) -> BoxFuture<'_, Result<Vec<Option<Bytes>>, StoreError>> {
+        let (tables, keyspace) = (self.tables.clone(), self.keyspace.clone());
+        let read = move || {
+            tables.with(&keyspace, |k| {
+                let value = |key: &Bytes| {
+                    if check_key(key).is_err() {
+                        return Ok(None);
+                    }
+                    let stored = k.get(key)?;
+                    Ok(stored.map(|s| Bytes::copy_from_slice(s.get(VERSION_BYTES..).unwrap_or_default())))
+                };
+                keys.iter().map(value).collect()
+            })
+        };
+        self.readers.run(read).boxed()
     }
 
     fn scan<'a>(

@@ -79,6 +79,16 @@ impl Table for Stuck {
         }
         self.table.put(key, value, expect)
     }
+    fn put_all(&self, rows: Vec<(Bytes, Option<Bytes>)>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (stuck, full) = (self.stuck.load(SeqCst), self.full.load(SeqCst));
+        if rows.iter().any(|(_, value)| if value.is_none() { stuck } else { full }) {
+            return Box::pin(std::future::ready(Err(StoreError::Full)));
+        }
+        self.table.put_all(rows)
+    }
+    fn get_many(&self, keys: Vec<Bytes>) -> BoxFuture<'_, Result<Vec<Option<Bytes>>, StoreError>> {
+        self.table.get_many(keys)
+    }
     fn scan<'a>(
         &'a self,
         prefix: &'a [u8],

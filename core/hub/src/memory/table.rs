@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
-use crate::store::{Expect, StoreError, Table};
+use crate::store::{Expect, StoreError, Table, bytes_of_rows, check_key};
 
 #[derive(Default)]
 pub(super) struct MemoryTable(Mutex<Rows>);
@@ -20,6 +20,7 @@ struct Rows {
 
 impl Rows {
     fn put(&mut self, key: &[u8], value: Option<Bytes>, expect: Expect) -> Result<u64, StoreError> {
+        check_key(key)?;
         let there = self.rows.get(key).map(|(_, version)| *version);
         let as_expected = match expect {
             Expect::Any => true,
@@ -35,6 +36,16 @@ impl Rows {
             None => self.rows.remove(key),
         };
         Ok(self.version)
+    }
+
+    fn put_all(&mut self, rows: Vec<(Bytes, Option<Bytes>)>) {
+        self.version += 1;
+        for (key, value) in rows {
+            match value {
+                Some(value) => self.rows.insert(key, (value, self.version)),
+                None => self.rows.remove(&key),
+            };
+        }
     }
 
     fn scan(&self, prefix: &[u8], after: Option<&[u8]>, rows_max: usize) -> Vec<(Bytes, Bytes)> {
@@ -63,6 +74,17 @@ impl Table for MemoryTable {
         expect: Expect,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(ready(self.0.lock().put(key, value, expect)))
+    }
+
+    fn put_all(&self, rows: Vec<(Bytes, Option<Bytes>)>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let put = bytes_of_rows(&rows).map(|_| self.0.lock().put_all(rows));
+        Box::pin(ready(put))
+    }
+
+    fn get_many(&self, keys: Vec<Bytes>) -> BoxFuture<'_, Result<Vec<Option<Bytes>>, StoreError>> {
+        let rows = &self.0.lock().rows;
+        let values = keys.iter().map(|key| rows.get(key).map(|(value, _)| value.clone())).collect();
+        Box::pin(ready(Ok(values)))
     }
 
     fn scan<'a>(

@@ -28,7 +28,7 @@ type Key = (&'static str, Vec<u8>);
 #[derive(Default)]
 struct Rows {
     safe: BTreeMap<Key, Bytes>,
-    waiting: VecDeque<(Key, Option<Bytes>, oneshot::Sender<()>)>,
+    waiting: VecDeque<(Vec<(Key, Option<Bytes>)>, oneshot::Sender<()>)>,
 }
 
 impl Disk {
@@ -39,11 +39,13 @@ impl Disk {
     /// Makes the oldest change safe.
     pub(super) fn commit(&self) -> bool {
         let mut rows = self.rows.lock();
-        let Some((key, value, answer)) = rows.waiting.pop_front() else { return false };
-        match value {
-            Some(value) => rows.safe.insert(key, value),
-            None => rows.safe.remove(&key),
-        };
+        let Some((changes, answer)) = rows.waiting.pop_front() else { return false };
+        for (key, value) in changes {
+            match value {
+                Some(value) => rows.safe.insert(key, value),
+                None => rows.safe.remove(&key),
+            };
+        }
         drop(rows);
         answer.send(()).ok();
         true
@@ -93,8 +95,21 @@ impl Table for DiskTable {
         _expect: Expect,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         let (answer, safe) = oneshot::channel();
-        self.rows.lock().waiting.push_back(((self.name, key.to_vec()), value, answer));
+        self.rows.lock().waiting.push_back((vec![((self.name, key.to_vec()), value)], answer));
         Box::pin(async move { safe.await.map(|()| 1).map_err(|_| StoreError::Closed) })
+    }
+
+    fn put_all(&self, rows: Vec<(Bytes, Option<Bytes>)>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (answer, safe) = oneshot::channel();
+        let changes = rows.into_iter().map(|(key, value)| ((self.name, key.to_vec()), value)).collect();
+        self.rows.lock().waiting.push_back((changes, answer));
+        Box::pin(async move { safe.await.map_err(|_| StoreError::Closed) })
+    }
+
+    fn get_many(&self, keys: Vec<Bytes>) -> BoxFuture<'_, Result<Vec<Option<Bytes>>, StoreError>> {
+        let rows = self.rows.lock();
+        let values = keys.iter().map(|key| rows.safe.get(&(self.name, key.to_vec())).cloned()).collect();
+        Box::pin(std::future::ready(Ok(values)))
     }
 
     fn scan<'a>(

@@ -172,6 +172,20 @@ impl Table for SimTable {
         };
         Box::pin(std::future::ready(Ok(1)))
     }
+    fn put_all(&self, rows: Vec<(Bytes, Option<Bytes>)>) -> BoxFuture<'_, Result<(), StoreError>> {
+        for (key, value) in rows {
+            match value {
+                Some(value) => self.0.lock().insert(key.to_vec(), (value, 1)),
+                None => self.0.lock().remove(&key[..]),
+            };
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn get_many(&self, keys: Vec<Bytes>) -> BoxFuture<'_, Result<Vec<Option<Bytes>>, StoreError>> {
+        let rows = self.0.lock();
+        let values = keys.iter().map(|key| rows.get(&key[..]).map(|(value, _)| value.clone())).collect();
+        Box::pin(std::future::ready(Ok(values)))
+    }
     fn scan<'a>(
         &'a self,
         _prefix: &'a [u8],

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::Suite;
-use crate::store::{Expect, Store, StoreError, Table};
+use crate::store::{Expect, KEY_BYTES_MAX, ROWS_BYTES_MAX, ROWS_MAX, Store, StoreError, Table};
 
 fn table(store: &Arc<dyn Store>) -> Arc<dyn Table> {
     store.table("checked").expect("a table is opened")
@@ -90,4 +90,78 @@ pub(super) async fn tables_are_apart(_: &Suite, store: Arc<dyn Store>) {
     other.put(b"k", value("other"), Expect::Absent).await.expect("nothing was there");
     assert_eq!(get(&one, "k").await.map(|(v, _)| v), value("one"));
     assert_eq!(get(&other, "k").await.map(|(v, _)| v), value("other"));
+}
+
+fn row(key: impl Into<String>, value: Option<&str>) -> (Bytes, Option<Bytes>) {
+    (Bytes::from(key.into()), value.map(|value| Bytes::copy_from_slice(value.as_bytes())))
+}
+
+pub(super) async fn many_rows_are_put_as_one(_: &Suite, store: Arc<dyn Store>) {
+    let table = table(&store);
+    table.put_all(vec![]).await.expect("no rows are no error");
+    let before = table.put(b"00007", value("old"), Expect::Any).await.expect("a value is put");
+    table.put(b"gone", value("old"), Expect::Any).await.expect("a value is put");
+    let mut rows: Vec<_> = (0..3000).map(|i| row(format!("{i:05}"), Some("new"))).collect();
+    rows.extend([row("gone", None), row("never there", None)]);
+    rows.extend([row("twice", Some("1")), row("twice", None), row("twice", Some("2"))]);
+    rows.extend([row("not", Some("1")), row("not", None)]);
+    // What is put before and after in line is before and after in effect.
+    let (earlier, all, later) = (
+        table.put(b"00001", value("earlier"), Expect::Any),
+        table.put_all(rows),
+        table.put(b"00002", value("later"), Expect::Any),
+    );
+    earlier.await.expect("a value is put");
+    all.await.expect("rows are put");
+    later.await.expect("a value is put");
+    let found = table.scan(b"0", None, 9999).await.expect("rows are read");
+    assert_eq!(found.len(), 3000);
+    assert!(
+        found
+            .iter()
+            .all(|(key, value)| &value[..] == if key == "00002" { "later" } else { "new" }.as_bytes())
+    );
+    let (new, version) = get(&table, "00007").await.expect("it is there");
+    assert_eq!(new, "new");
+    assert!(version > before, "the version grows");
+    assert_eq!(table.put(b"00007", None, Expect::Version(before)).await, Err(StoreError::Conflict));
+    table.put(b"00007", value("x"), Expect::Version(version)).await.expect("as expected");
+    for (key, there) in [("gone", None), ("never there", None), ("twice", value("2")), ("not", None)] {
+        assert_eq!(get(&table, key).await.map(|(value, _)| value), there, "{key}");
+    }
+}
+
+pub(super) async fn too_many_rows_at_once_are_refused(_: &Suite, store: Arc<dyn Store>) {
+    let table = table(&store);
+    let many = (0..=ROWS_MAX).map(|i| row(i.to_string(), Some(""))).collect();
+    let large = vec![row("large", Some(&"x".repeat(ROWS_BYTES_MAX)))];
+    for rows in [many, large] {
+        let refused = table.put_all(rows).await.expect_err("it is too much");
+        assert!(refused.to_string().contains("at once"), "{refused}");
+    }
+    assert_eq!(table.scan(b"", None, 9).await.expect("rows are read"), []);
+}
+
+pub(super) async fn many_keys_are_read_in_their_order(_: &Suite, store: Arc<dyn Store>) {
+    let table = table(&store);
+    table.put_all((0..100).map(|i| row(format!("k{i}"), Some(&i.to_string()))).collect()).await.expect("put");
+    let keys = ["k99", "k0", "none", "k50", "k99", ""].map(|key| Bytes::from_static(key.as_bytes()));
+    let found = table.get_many(keys.to_vec()).await.expect("keys are read");
+    assert_eq!(found, [value("99"), value("0"), None, value("50"), value("99"), None]);
+    assert_eq!(table.get_many(vec![]).await.expect("no keys are no error"), []);
+}
+
+pub(super) async fn keys_that_no_table_takes_are_refused(_: &Suite, store: Arc<dyn Store>) {
+    let table = table(&store);
+    let longest = Bytes::from(vec![b'k'; KEY_BYTES_MAX]);
+    for key in [Bytes::from(vec![b'k'; KEY_BYTES_MAX + 1]), Bytes::new()] {
+        let put = table.put(&key, value("x"), Expect::Any).await;
+        assert!(matches!(put, Err(StoreError::Failed(_))), "{put:?}");
+        let put = table.put_all(vec![row("k", Some("x")), (key.clone(), value("x"))]).await;
+        assert!(matches!(put, Err(StoreError::Failed(_))), "{put:?}");
+        assert_eq!(table.get(&key).await.expect("asking is no error"), None);
+        assert_eq!(table.get_many(vec![key]).await.expect("asking is no error"), [None]);
+    }
+    assert_eq!(table.scan(b"", None, 9).await.expect("rows are read"), []);
+    table.put(&longest, value("x"), Expect::Any).await.expect("the longest key there may be");
 }

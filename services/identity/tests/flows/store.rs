@@ -73,6 +73,25 @@ impl Table for MemoryTable {
         Box::pin(ready(Ok(*versions)))
     }
 
+    fn put_all(&self, all: Vec<(Bytes, Option<Bytes>)>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let mut rows = self.rows.lock();
+        let mut versions = self.versions.lock();
+        *versions += 1;
+        for (key, value) in all {
+            match value {
+                Some(value) => drop(rows.insert(key, (value, *versions))),
+                None => drop(rows.remove(&key)),
+            }
+        }
+        Box::pin(ready(Ok(())))
+    }
+
+    fn get_many(&self, keys: Vec<Bytes>) -> BoxFuture<'_, Result<Vec<Option<Bytes>>, StoreError>> {
+        let rows = self.rows.lock();
+        let values = keys.iter().map(|key| rows.get(key).map(|(value, _)| value.clone())).collect();
+        Box::pin(ready(Ok(values)))
+    }
+
     fn scan<'a>(
         &'a self,
         prefix: &'a [u8],
