@@ -152,6 +152,11 @@ pub trait Access: Send + Sync + 'static {
 
     /// Whether `who` may do this with everything that `filter` matches.
     fn may_filter(&self, who: &Principal, action: Action, filter: &Filter) -> Verdict;
+
+    /// Whether `who` may use a service at all; what they may do there is the service's to say.
+    fn may_ask(&self, _who: &Principal, _service: &str) -> bool {
+        true
+    }
 }
 
 /// An exchange that proves who somebody is, under way.

@@ -371,6 +371,7 @@ impl Inner {
                     self.say_word(*word);
                 }
                 self.tell_presence(&session.principal());
+                self.tell_left(now, session);
             }
             None => self.end_session(session, None),
         }
@@ -434,6 +435,9 @@ impl Inner {
             self.say_word(*word);
         }
         self.tell_presence(&session.principal());
+        if was_live {
+            self.tell_left(self.clock.now(), session);
+        }
     }
 
     /// Ends sleeping sessions whose time is over.

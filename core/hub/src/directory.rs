@@ -239,12 +239,17 @@ impl Directory {
         self.exact_count.fetch_sub(1, Relaxed);
     }
 
-    /// Visits every subscription that hears `topic`.
-    pub(crate) fn each(&self, topic: &Topic, mut visit: impl FnMut(&Arc<Session>, u32)) {
+    /// Visits every subscription to just this topic.
+    pub(crate) fn each_exact(&self, topic: &Topic, visit: impl FnMut(&Arc<Session>, u32)) {
         let exact = self.shard(topic.as_str()).read().get(topic).cloned();
         if let Some(entry) = exact {
-            entry.each(&mut visit);
+            entry.each(visit);
         }
+    }
+
+    /// Visits every subscription that hears `topic`.
+    pub(crate) fn each(&self, topic: &Topic, mut visit: impl FnMut(&Arc<Session>, u32)) {
+        self.each_exact(topic, &mut visit);
         if self.wild_count.load(Relaxed) > 0 {
             let wild = self.wild.read();
             wild.walk(Some(topic.as_str()), !topic.is_dollar(), &mut |entry| entry.each(&mut visit));

@@ -33,6 +33,7 @@ use crate::{
     outbox::{OutboxLimits, Reading},
     publish::{Dedups, State},
     saving::save_sessions,
+    service::{Gate, Services},
     session::Sessions,
     space::{Dedup, Keep, Lag, Space, SpaceFinder},
     store::{Journal, Page, PageSize, Store, StoreError, Table, Tail},
@@ -144,6 +145,7 @@ pub(crate) struct Inner {
     pub(crate) finder: SpaceFinder,
     pub(crate) limits: Limits,
     pub(crate) access: Arc<dyn Access>,
+    pub(crate) services: Services,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Fn() -> u128 + Send + Sync>,
     /// When this process opened the hub.
@@ -226,6 +228,8 @@ impl Hub {
             };
             slots.push(SpaceSlot { space, journal });
         }
+        let services = Services::default();
+        let access = Arc::new(Gate { access, services: services.clone() });
         let Now { steady: started, wall: opened } = clock.now();
         let inner = Arc::new(Inner {
             dedups: Dedups::new(slots.iter().map(|s| s.space.dedup)),
@@ -233,6 +237,7 @@ impl Hub {
             finder,
             limits,
             access,
+            services,
             opened,
             clock,
             random,
@@ -379,6 +384,7 @@ impl Inner {
             Call::PresenceOfUser(user) => {
                 self.presence_of_user(session, &user).map_or_else(refuse, Called::Done)
             }
+            Call::Ask(ask) => self.ask(now, session, ask),
             Call::Save => self.save_now(session),
             Call::Hello(_) | Call::Prove(_) => Called::Done(Answer::Refused(Refused::HelloTwice)),
             // A link that is not the session's own cannot rest it.
@@ -487,6 +493,7 @@ fn span_of(call: &Call) -> Span {
         }
         Call::Subscribe(subscribe) => debug_span!("subscribe", filter = subscribe.filter.as_str()),
         Call::History(topic, ..) => debug_span!("history", topic = topic.as_str()),
+        Call::Ask(ask) => debug_span!("ask", name = &*ask.name),
         Call::State(filter, _) => debug_span!("state", filter = filter.as_str()),
         _ => Span::none(),
     }
@@ -519,9 +526,17 @@ async fn give_out(hub: Weak<Inner>) {
         let (hub, mut records, lost) = something;
         let records = records.make_contiguous();
         for of_topic in records.chunk_by(|a, b| a.message.topic == b.message.topic) {
+            if let Some(service) = hub.services.owner(&of_topic[0].message.topic) {
+                service.heard(of_topic);
+            }
             hub.fan_out(hub.finder.find(&of_topic[0].message.topic), of_topic);
         }
         for (space, through) in lost {
+            if let Some(journal) = hub.journal_of(space) {
+                for service in hub.services.all() {
+                    service.missed(journal.id());
+                }
+            }
             tracing::warn!(space, "the tail ran ahead of fan-out: listeners go on from the journal");
             for session in hub.sessions.all() {
                 session.lock().outbox.tail_lost(space, through);

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`topic`] (names), [`message`] (what travels), [`space`] (how it is kept),
 //! [`store`] (where it is kept), [`access`] (who may), [`link`] (what a door may ask and what it hears),
-//! [`hub`] (publish, append, fan out), then the inside: `directory`, `outbox`, `session`.
+//! [`service`] (cores beside the hub that own topics), [`hub`] (publish, append, fan out), then the inside: `directory`, `outbox`, `session`.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have clocks and tasks of their own"))]
 
@@ -26,6 +26,7 @@ pub mod publish;
 mod returning;
 mod saved;
 mod saving;
+pub mod service;
 mod session;
 pub mod space;
 pub mod store;
@@ -42,6 +43,7 @@ pub use live::{Handle, Link};
 pub use message::{
     Batch, Content, Form, Headers, Message, MessageId, Position, Qos, Record, Sender, SessionId, SpaceId,
 };
+pub use service::{Ask, Caller, Service};
 pub use space::{Keep, Lag, Limits, Space};
 pub use store::{Journal, Store, StoreError, Table};
 pub use topic::{Filter, Topic};

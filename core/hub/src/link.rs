@@ -35,6 +35,8 @@ pub enum Call {
     History(Topic, Range, PageSize),
     /// Give me the newest record of each key of these topics.
     State(Filter, usize),
+    /// A question to a service; see [`crate::service`].
+    Ask(crate::service::Ask),
     /// Who listens to this topic.
     PresenceOfTopic(Topic),
     /// Whether this user is here, and on which devices.
@@ -343,6 +345,8 @@ pub enum Answer {
     State(Vec<Arc<Record>>),
     /// For both presence calls: one entry a session, oldest first.
     Present(Vec<Present>),
+    /// For [`Call::Ask`]: one JSON value.
+    Told(Bytes),
     /// The call did nothing.
     Refused(Refused),
 }
@@ -573,6 +577,12 @@ pub enum Refused {
     /// The header or key is larger than allowed.
     #[error("too many or too large headers, or too long an id or key")]
     HeadersTooLarge,
+    /// No service has this name.
+    #[error("there is no service that answers '{0}'")]
+    NoService(Arc<str>),
+    /// A service said no.
+    #[error("{}", .0.reason)]
+    Denied(Box<crate::service::Denied>),
     /// The server is stopping.
     #[error("the server is stopping: reconnect")]
     Stopping,
@@ -606,6 +616,8 @@ impl Refused {
             Self::NoSpace(_) => 310,
             Self::NotKept(_) => 311,
             Self::NotDurable { .. } => 312,
+            Self::NoService(_) => 313,
+            Self::Denied(denied) => denied.code,
             Self::TooManySubscriptions(_) => 401,
             Self::TooFast(_) => 402,
             Self::TooManyDelayed(_) => 403,
@@ -626,6 +638,7 @@ impl Refused {
         use yizhan_talk::Again;
         match self {
             Self::TooManyAttempts(wait) | Self::TooFast(wait) => Again::After(*wait),
+            Self::Denied(denied) => denied.again,
             Self::Stopping | Self::Store(StoreError::Closed | StoreError::Conflict) => Again::Soon,
             Self::Store(StoreError::Busy) => Again::After(Duration::from_millis(100)),
             Self::Store(_) | Self::TooManyDelayed(_) => Again::After(Duration::from_secs(5)),

@@ -165,6 +165,13 @@ impl Inner {
         publish: Publish,
         batch: &mut Vec<Arc<Record>>,
     ) -> Called<Answer> {
+        if let Some(service) = self.services.owner(&publish.topic) {
+            self.flush(batch);
+            return match self.check_outside(now, session, &publish) {
+                Ok(()) => self.publish_to_service(now, session, service, publish),
+                Err(refused) => refuse(refused),
+            };
+        }
         let space = match self.check_publish(now, session, &publish) {
             Ok(space) => space,
             Err(refused) => return refuse(refused),
@@ -184,12 +191,7 @@ impl Inner {
 
     /// Whether the session may publish this, and into which space.
     fn check_publish(&self, now: Now, session: &Session, publish: &Publish) -> Result<usize, Refused> {
-        use std::sync::atomic::Ordering::Relaxed;
-        if self.stopping.load(Relaxed) {
-            return Err(Refused::Stopping);
-        }
-        self.check_rates(now, session, publish.body.len())?;
-        self.check_shape(publish)?;
+        self.check_outside(now, session, publish)?;
         if !self.access.may(&session.principal(), Action::Publish, &publish.topic) {
             let name = publish.topic.as_str().into();
             return Err(Refused::NotAllowed { action: Action::Publish, name });
@@ -200,6 +202,16 @@ impl Inner {
             return Err(Refused::NotDurable { topic: publish.topic.clone() });
         }
         Ok(space)
+    }
+
+    /// What holds for every publish, whatever rules say.
+    fn check_outside(&self, now: Now, session: &Session, publish: &Publish) -> Result<(), Refused> {
+        use std::sync::atomic::Ordering::Relaxed;
+        if self.stopping.load(Relaxed) {
+            return Err(Refused::Stopping);
+        }
+        self.check_rates(now, session, publish.body.len())?;
+        self.check_shape(publish)
     }
 
     pub(crate) fn check_shape(&self, publish: &Publish) -> Result<(), Refused> {
@@ -216,7 +228,7 @@ impl Inner {
         Ok(())
     }
 
-    fn check_rates(&self, now: Now, session: &Session, bytes: usize) -> Result<(), Refused> {
+    pub(crate) fn check_rates(&self, now: Now, session: &Session, bytes: usize) -> Result<(), Refused> {
         let (rates, buckets) = (&session.principal().rates, &session.rates);
         let micros = self.attendance.steady_micros(now);
         let take = |bucket: &crate::access::Bucket, cost: u64, rate: Option<u32>| {

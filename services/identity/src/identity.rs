@@ -392,4 +392,9 @@ impl Access for Identity {
             self.0.narrowings.may_filter(who, action, filter, wide),
         )
     }
+
+    /// Not with a token that has rules of its own: they name topics, and a service is more than its topics.
+    fn may_ask(&self, who: &Principal, _service: &str) -> bool {
+        !crate::names::is_narrow(who)
+    }
 }

@@ -12,7 +12,7 @@ pub(crate) fn reason_of(refused: &Refused, kind: Kind) -> Reason {
         Refused::TooManyAttempts(_) => Reason::ConnectionRateExceeded,
         Refused::NoMechanism(_) => Reason::BadAuthenticationMethod,
         Refused::Banned(_) => Reason::Banned,
-        Refused::NotAllowed { .. } => Reason::NotAuthorized,
+        Refused::NotAllowed { .. } | Refused::Denied(_) => Reason::NotAuthorized,
         Refused::BadName(_) | Refused::NotOneTopic if is_about_filters(kind) => Reason::TopicFilterInvalid,
         Refused::BadName(_) | Refused::NoSpace(_) => Reason::TopicNameInvalid,
         Refused::NoSubscription => Reason::NoSubscriptionExisted,
@@ -28,6 +28,7 @@ pub(crate) fn reason_of(refused: &Refused, kind: Kind) -> Reason {
         Refused::Stopping | Refused::Store(_) if kind == Kind::Connack => Reason::ServerUnavailable,
         Refused::Stopping | Refused::Store(_) => Reason::Unspecified,
         Refused::NotOneTopic
+        | Refused::NoService(_)
         | Refused::NotKept(_)
         | Refused::NotDurable { .. }
         | Refused::BadPosition
