@@ -207,6 +207,10 @@ pub trait Table: Send + Sync + 'static {
     /// moment during the call. Cheaper than many [`get`](Self::get)s.
     fn get_many(&self, keys: Vec<Bytes>) -> BoxFuture<'_, Result<Vec<Option<Bytes>>, StoreError>>;
 
+    /// A value, read at once on the caller's thread. It may touch the disk, so this is only for who cannot wait,
+    /// such as a check of access, and for rows that are likely in memory.
+    fn peek(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+
     /// Keys that begin with `prefix` and come after `after`, in order, with their values.
     fn scan<'a>(
         &'a self,

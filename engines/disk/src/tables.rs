@@ -531,6 +531,15 @@ impl Table for DiskTable {
         self.readers.run(read).boxed()
     }
 
+    fn peek(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self
+            .tables
+            .raw(&self.keyspace, key)?
+            .map(|stored| split(&stored))
+            .transpose()?
+            .map(|(value, _)| value))
+    }
+
     fn scan<'a>(
         &'a self,
         prefix: &'a [u8],

@@ -89,6 +89,9 @@ impl Table for Stuck {
     fn get_many(&self, keys: Vec<Bytes>) -> BoxFuture<'_, Result<Vec<Option<Bytes>>, StoreError>> {
         self.table.get_many(keys)
     }
+    fn peek(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.table.peek(key)
+    }
     fn scan<'a>(
         &'a self,
         prefix: &'a [u8],

@@ -87,6 +87,10 @@ impl Table for MemoryTable {
         Box::pin(ready(Ok(values)))
     }
 
+    fn peek(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.0.lock().rows.get(key).map(|(value, _)| value.clone()))
+    }
+
     fn scan<'a>(
         &'a self,
         prefix: &'a [u8],

@@ -112,6 +112,10 @@ impl Table for DiskTable {
         Box::pin(std::future::ready(Ok(values)))
     }
 
+    fn peek(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.rows.lock().safe.get(&(self.name, key.to_vec())).cloned())
+    }
+
     fn scan<'a>(
         &'a self,
         prefix: &'a [u8],

@@ -186,6 +186,9 @@ impl Table for SimTable {
         let values = keys.iter().map(|key| rows.get(&key[..]).map(|(value, _)| value.clone())).collect();
         Box::pin(std::future::ready(Ok(values)))
     }
+    fn peek(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.0.lock().get(key).map(|(value, _)| value.clone()))
+    }
     fn scan<'a>(
         &'a self,
         _prefix: &'a [u8],

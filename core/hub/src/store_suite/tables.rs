@@ -148,6 +148,7 @@ pub(super) async fn many_keys_are_read_in_their_order(_: &Suite, store: Arc<dyn 
     let keys = ["k99", "k0", "none", "k50", "k99", ""].map(|key| Bytes::from_static(key.as_bytes()));
     let found = table.get_many(keys.to_vec()).await.expect("keys are read");
     assert_eq!(found, [value("99"), value("0"), None, value("50"), value("99"), None]);
+    assert_eq!(keys.map(|key| table.peek(&key).expect("a key is read")).to_vec(), found);
     assert_eq!(table.get_many(vec![]).await.expect("no keys are no error"), []);
 }
 

@@ -92,6 +92,10 @@ impl Table for MemoryTable {
         Box::pin(ready(Ok(values)))
     }
 
+    fn peek(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.rows.lock().get(key).map(|(value, _)| value.clone()))
+    }
+
     fn scan<'a>(
         &'a self,
         prefix: &'a [u8],
