@@ -35,8 +35,12 @@ use trail::Trail;
 
 /// Calls of one connection that wait for an answer; more commands wait, and then input.
 const PENDING_MAX: usize = 1024;
-/// Of these, calls whose answers may be large.
-const PENDING_LARGE_MAX: u8 = 16;
+/// How much room the answers to these may take together, in about mebibytes.
+const PENDING_WEIGHT_MAX: u16 = 256;
+/// How much of it a page of records takes at most.
+const PAGE_WEIGHT: u16 = 16;
+/// How much of it a service's answer takes at most.
+const TOLD_WEIGHT: u16 = 1;
 /// Lines that are no frames: after so many a TCP connection is closed.
 const BAD_LINES_MAX: u8 = 20;
 /// Hellos that were not admitted: after so many the connection is closed.
@@ -113,9 +117,21 @@ enum Asked {
     History(Topic),
     State,
     Presence,
+    Ask,
     Goodbye,
     /// Answered by the connection itself, in its turn.
     Ready(Ready),
+}
+
+impl Asked {
+    /// How much room an answer may take; see [`PENDING_WEIGHT_MAX`].
+    fn weight(&self) -> u16 {
+        match self {
+            Self::History(_) | Self::State | Self::Presence => PAGE_WEIGHT,
+            Self::Ask => TOLD_WEIGHT,
+            _ => 0,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -144,7 +160,7 @@ pub struct Connection<B> {
     too_fast: u16,
     too_fast_since: Instant,
     pending: VecDeque<Pending>,
-    pending_large: u8,
+    pending_weight: u16,
     /// Commands that were read and cannot start yet; no input is taken meanwhile, so a frame fills it.
     waiting: VecDeque<Read>,
     backend: PhantomData<fn() -> B>,
@@ -222,7 +238,7 @@ impl<B: HubBackend> Connection<B> {
             too_fast: 0,
             too_fast_since: now.steady,
             pending: VecDeque::new(),
-            pending_large: 0,
+            pending_weight: 0,
             waiting: VecDeque::new(),
             backend: PhantomData,
         }

@@ -131,6 +131,7 @@ impl Door for Socket {
         self.route(site, Route::get("/v1/poll"), poll::poll);
         self.route(site, Route::post("/v1/send"), send::send);
         self.route(site, Route::post("/v1/publish/{*topic}"), plain::publish);
+        self.route(site, Route::post("/v1/ask/{*to}"), plain::ask);
         self.route(site, Route::get("/v1/history/{*topic}"), plain::history);
         self.route(site, Route::get("/v1/state"), plain::state);
         self.route(site, Route::get("/v1/presence"), plain::presence);

@@ -116,6 +116,7 @@ fn answer(call: &Call) -> Answer {
         Call::History(..) => {
             Answer::History(Page { records: Vec::new(), through: None, at_end: true, missed: Missed::NONE })
         }
+        Call::Ask(ask) => Answer::Told(ask.body.clone()),
         Call::State(..) => Answer::State(Vec::new()),
         Call::PresenceOfTopic(_) | Call::PresenceOfUser(_) => Answer::Present(Vec::new()),
         Call::Prove(_) => Answer::Refused(Refused::NotAdmitted),

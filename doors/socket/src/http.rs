@@ -159,7 +159,7 @@ pub(crate) fn credentials(request: &Request) -> Result<Credentials, Refused> {
     Ok(Credentials::None)
 }
 
-/// The HTTP status of an error; see `docs/reference/errors.md`.
+/// The HTTP status of an error; see `docs/reference/errors.md`. Services number theirs so that their kind shows.
 #[must_use]
 pub fn status_of(code: u16) -> StatusCode {
     match code {
@@ -170,9 +170,17 @@ pub fn status_of(code: u16) -> StatusCode {
         100..=199 | 404 => StatusCode::BAD_REQUEST,
         204 | 401..=403 => StatusCode::TOO_MANY_REQUESTS,
         206 | 210 => StatusCode::FORBIDDEN,
-        301 | 302 | 310 | 311 => StatusCode::NOT_FOUND,
+        301 | 302 | 310 | 311 | 313 => StatusCode::NOT_FOUND,
         501 | 511 => StatusCode::SERVICE_UNAVAILABLE,
         510 => StatusCode::INSUFFICIENT_STORAGE,
+        // Services' own: what makes no sense, is not allowed, is not there, cannot be any more, and so on.
+        600..=609 => StatusCode::BAD_REQUEST,
+        610..=619 => StatusCode::FORBIDDEN,
+        620..=629 => StatusCode::NOT_FOUND,
+        630..=639 => StatusCode::CONFLICT,
+        640 => StatusCode::TOO_MANY_REQUESTS,
+        641..=644 => StatusCode::SERVICE_UNAVAILABLE,
+        645..=649 => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

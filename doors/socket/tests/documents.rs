@@ -67,12 +67,12 @@ fn every_example_fits_a_schema_and_every_command_is_read() {
         }
     }
     for name in
-        "hello subscribe unsubscribe publish ack history state presence time ping network bye".split(' ')
+        "hello subscribe unsubscribe publish ask ack history state presence time ping network bye".split(' ')
     {
         assert!(shown.contains(&(true, name.to_owned())), "the page shows no '{name}'");
     }
     for name in
-        "welcome subscribed ok receipt history state presence time pong records missed state_end error close"
+        "welcome subscribed ok receipt told history state presence time pong records missed state_end error close"
             .split(' ')
     {
         assert!(shown.contains(&(false, name.to_owned())), "the page shows no '{name}' event");
@@ -113,6 +113,11 @@ fn the_schema_and_the_door_agree_on_what_is_a_command() {
         r#"{"type":"ack","sub":1,"n":1,"pos":"1.0.0.1"}"#,
         r#"{"type":"history","topic":"a","limit":0}"#,
         r#"{"type":"history","topic":"a","since":1,"before":1}"#,
+        r#"{"type":"ask"}"#,
+        r#"{"type":"ask","to":"im/list"}"#,
+        r#"{"type":"ask","to":"im/list","data":null}"#,
+        r#"{"type":"ask","to":7}"#,
+        r#"{"type":"ask","to":""}"#,
         r#"{"type":"presence"}"#,
         r#"{"type":"presence","user":"a","topic":"a"}"#,
         r#"{"type":"network"}"#,
@@ -185,6 +190,7 @@ fn every_refusal() -> Vec<Refused> {
         Refused::NoSpace(topic.clone()),
         Refused::NotKept("a".into()),
         Refused::NotDurable { topic },
+        Refused::NoService("x/y".into()),
         Refused::NoMechanism("x".into()),
         Refused::Banned("x".into()),
         Refused::Taken(yizhan_hub::Filter::exactly(&Topic::new("a").unwrap())),
@@ -220,6 +226,7 @@ fn every_refusal() -> Vec<Refused> {
             | Refused::NotKept(_)
             | Refused::NotDurable { .. }
             | Refused::NoMechanism(_)
+            | Refused::NoService(_)
             | Refused::Banned(_)
             | Refused::Taken(_)
             | Refused::TooManyDelayed(_)
@@ -227,6 +234,8 @@ fn every_refusal() -> Vec<Refused> {
             | Refused::TooManySubscriptions(_)
             | Refused::TooFast(_)
             | Refused::Stopping => {}
+            // Its numbers are the services' own; see the sections that follow on the page.
+            Refused::Denied(_) => {}
             Refused::Store(error) => match error {
                 StoreError::Full
                 | StoreError::Busy

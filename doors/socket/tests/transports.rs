@@ -304,3 +304,63 @@ async fn a_frame_by_post_acts_on_a_session_of_one_request() {
     let other = http_with(&served, "POST /v1/send", &["authorization: Bearer nobody"], b"[]").await;
     assert_eq!(other.status, 401);
 }
+
+#[tokio::test]
+async fn a_service_is_asked_by_every_transport() {
+    let served = served().await;
+    let ask = r#"{"type":"ask","id":2,"to":"echo/x","data":{"a":[1,null]}}"#;
+    let told =
+        json!({"type":"told","re":2,"data":{"name":"echo/x","user":"anonymous","data":{"a":[1,null]}}});
+    let mut nc = served.tcp().await;
+    nc.send(&format!("{ask}\n")).await;
+    assert_eq!(nc.event().await["type"], "welcome");
+    assert_eq!(nc.event().await, told);
+    let mut client = served.websocket("yizhan.v1.json").await;
+    client.send_text(ask).await.unwrap();
+    assert_eq!(served::text_event(&mut client).await["type"], "welcome");
+    assert_eq!(served::text_event(&mut client).await, told);
+    let sent = http_with(&served, "POST /v1/send", &[], ask.as_bytes()).await;
+    assert_eq!(body(&sent), json!([told]));
+    let begun = http(&served, "GET /v1/poll?filter=a").await;
+    let welcome = &body(&begun)[0];
+    let session = format!(
+        "authorization: Session {}:{}",
+        welcome["session"].as_str().unwrap(),
+        welcome["secret"].as_str().unwrap()
+    );
+    let sent = http_with(&served, "POST /v1/send", &[&session], ask.as_bytes()).await;
+    assert_eq!(body(&sent), json!([told]));
+    let mut events = stream(&served, "/v1/sse?filter=a", None).await;
+    let welcome = events.event().await;
+    let session = format!(
+        "authorization: Session {}:{}",
+        welcome["session"].as_str().unwrap(),
+        welcome["secret"].as_str().unwrap()
+    );
+    let sent = http_with(&served, "POST /v1/send", &[&session], ask.as_bytes()).await;
+    assert_eq!(body(&sent), json!([told]));
+}
+
+#[tokio::test]
+async fn a_service_is_asked_by_a_plain_request() {
+    let served = served().await;
+    let ann = "authorization: Bearer ann";
+    let told = http_with(&served, "POST /v1/ask/echo/a/b", &[ann], b" {\"x\": 1}").await;
+    assert_eq!(told.status, 200);
+    assert_eq!(body(&told), json!({"type":"told","data":{"name":"echo/a/b","user":"ann","data":{"x":1}}}));
+    let nothing = http_with(&served, "POST /v1/ask/echo/a", &[ann], b"").await;
+    assert_eq!(body(&nothing)["data"]["data"], "nothing");
+    for (request, bytes, status, code) in [
+        ("POST /v1/ask/ghost/x", &b""[..], 404, 313),
+        ("POST /v1/ask/echo/no", b"", 403, 611),
+        ("POST /v1/ask/echo/a", b"{", 400, 100),
+        ("POST /v1/ask/echo/a", b"{} {}", 400, 100),
+        ("POST /v1/ask/echo/a", b"\xff", 400, 100),
+        ("POST /v1/ask/echo/%00", b"", 400, 104),
+    ] {
+        let refused = http_with(&served, request, &[ann], bytes).await;
+        assert_eq!((refused.status, &body(&refused)["code"]), (status, &json!(code)), "{request}");
+    }
+    let deep = "[".repeat(100) + &"]".repeat(100);
+    assert_eq!(http_with(&served, "POST /v1/ask/echo/a", &[ann], deep.as_bytes()).await.status, 400);
+}

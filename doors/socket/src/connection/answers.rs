@@ -15,9 +15,7 @@ impl<B: HubBackend> Connection<B> {
             tracing::error!("an answer came that no call had asked for");
             return self.end(now, Close::INTERNAL, out);
         };
-        if matches!(asked, Asked::History(_) | Asked::State | Asked::Presence) {
-            self.pending_large = self.pending_large.saturating_sub(1);
-        }
+        self.pending_weight = self.pending_weight.saturating_sub(asked.weight());
         match (asked, answer) {
             (Asked::Hello, Answer::Opened(opened)) => self.welcome(now, id, &opened, out),
             (Asked::Hello, Answer::Refused(refused)) => self.not_welcome(now, id, refused, out),
@@ -66,6 +64,9 @@ impl<B: HubBackend> Connection<B> {
             }
             (Asked::Presence, Answer::Present(sessions)) => {
                 self.emit(now, out, |into, encoding| event::presence(id, &sessions, into, encoding));
+            }
+            (Asked::Ask, Answer::Told(body)) => {
+                self.emit(now, out, |into, encoding| event::told(id, &body, into, encoding));
             }
             (Asked::Goodbye, Answer::Done) => {
                 if id.is_some() {

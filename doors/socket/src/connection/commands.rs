@@ -4,7 +4,8 @@ use yizhan_hub::{Call, Hello, Refused, store::PageSize};
 use yizhan_talk::{Close, Now, Out};
 
 use super::{
-    Asked, Connection, HubBackend, PENDING_LARGE_MAX, PENDING_MAX, Pending, Ready, Stage, Transport,
+    Asked, Connection, HubBackend, PAGE_WEIGHT, PENDING_MAX, PENDING_WEIGHT_MAX, Pending, Ready, Stage,
+    TOLD_WEIGHT, Transport,
 };
 use crate::wire::{
     Read, Wrong,
@@ -19,10 +20,10 @@ pub(super) const STATE_RECORDS_MAX: usize = 10_000;
 impl<B: HubBackend> Connection<B> {
     /// Whether a command can be started now; otherwise it waits.
     pub(super) fn may_start(&self, (_, read): &Read) -> bool {
-        let is_large = read.as_ref().is_ok_and(is_large);
+        let weight = read.as_ref().map_or(0, weight);
         self.stage != Stage::Greeting
             && self.pending.len() < PENDING_MAX
-            && (!is_large || self.pending_large < PENDING_LARGE_MAX)
+            && (weight == 0 || self.pending_weight + weight <= PENDING_WEIGHT_MAX)
     }
 
     /// Starts what waits and can be started.
@@ -61,7 +62,6 @@ impl<B: HubBackend> Connection<B> {
         if matches!(self.transport, Transport::Replies { lasting: false }) && needs_stream(&command) {
             return self.refuse(now, id, Refused::NoSession, out);
         }
-        let large = is_large(&command);
         let (asked, call) = match command {
             Command::Publish(publish) => (Asked::Publish, Call::Publish(publish)),
             Command::Ack(sub, acked) => (Asked::Ack, Call::Ack(sub, acked)),
@@ -72,6 +72,7 @@ impl<B: HubBackend> Connection<B> {
                 (Asked::History(topic.clone()), Call::History(topic, range, page))
             }
             Command::State(filter) => (Asked::State, Call::State(filter, STATE_RECORDS_MAX)),
+            Command::Ask(ask) => (Asked::Ask, Call::Ask(ask)),
             Command::PresenceOfTopic(topic) => (Asked::Presence, Call::PresenceOfTopic(topic)),
             Command::PresenceOfUser(user) => (Asked::Presence, Call::PresenceOfUser(user)),
             Command::Bye => (Asked::Goodbye, Call::Goodbye),
@@ -83,7 +84,7 @@ impl<B: HubBackend> Connection<B> {
                 return self.ready(now, id, Ready::Pong(Some(self.beat())), out);
             }
         };
-        self.pending_large += u8::from(large);
+        self.pending_weight += asked.weight();
         self.pending.push_back(Pending { id, asked });
         out.calls.push(call);
     }
@@ -113,12 +114,16 @@ fn anonymous(command: &Command) -> Greeting {
     Greeting { hello: Hello::default(), network, client: None }
 }
 
-/// Whether the answer may be large.
-pub(super) fn is_large(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::History(..) | Command::State(_) | Command::PresenceOfTopic(_) | Command::PresenceOfUser(_)
-    )
+/// How much room the answer may take; the same as [`Asked::weight`] of what is asked with it.
+fn weight(command: &Command) -> u16 {
+    match command {
+        Command::History(..)
+        | Command::State(_)
+        | Command::PresenceOfTopic(_)
+        | Command::PresenceOfUser(_) => PAGE_WEIGHT,
+        Command::Ask(_) => TOLD_WEIGHT,
+        _ => 0,
+    }
 }
 
 /// Whether a command makes no sense in a session of one request.

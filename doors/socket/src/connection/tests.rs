@@ -43,6 +43,11 @@ fn silent() -> Script<Client> {
     Script::new(|now| Client::messages(now, terms(), Encoding::Json))
 }
 
+/// A client over WebSocket with CBOR that has said nothing.
+fn silent_cbor() -> Script<Client> {
+    Script::new(|now| Client::messages(now, terms(), Encoding::Cbor))
+}
+
 /// A client over TCP that has said nothing.
 fn lines() -> Script<Client> {
     Script::new(|now| Client::lines(now, terms()))

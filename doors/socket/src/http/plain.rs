@@ -1,4 +1,4 @@
-//! One request, one call: publish, history, state, presence, time, ticket.
+//! One request, one call: publish, ask, history, state, presence, time, ticket.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,6 +7,7 @@ use http::StatusCode;
 use yizhan_hub::{
     Answer, Call, Content, Filter, Headers, Refused, Topic,
     link::Publish,
+    service::Ask,
     store::{PageSize, Range},
 };
 use yizhan_net::{Request, Response};
@@ -19,7 +20,7 @@ use crate::{
         Encoding, Wrong,
         command::{
             HEADER_BYTES_MAX, HEADERS_MAX, KEY_BYTES_MAX, MID_BYTES_MAX, PAGE_RECORDS, PAGE_RECORDS_MAX,
-            content_of, durability, is_text_type, qos,
+            TO_BYTES_MAX, TO_EXPECTED, content_of, durability, is_short, is_text_type, qos,
         },
         event, json as json_text,
     },
@@ -43,6 +44,18 @@ pub(crate) async fn publish(door: Arc<Inner>, mut request: Request) -> Response 
         Err(wrong) => return refusal(wrong),
     };
     answer(&door, &request, Call::Publish(publish)).await
+}
+
+/// `POST /v1/ask/{*to}`
+pub(crate) async fn ask(door: Arc<Inner>, mut request: Request) -> Response {
+    let body = match request.body_up_to(door.terms.config.frame_bytes_max).await {
+        Ok(body) => body,
+        Err(error) => return error.into(),
+    };
+    match question(request.param("to"), body) {
+        Ok(ask) => answer(&door, &request, Call::Ask(ask)).await,
+        Err(wrong) => refusal(wrong),
+    }
 }
 
 /// `GET /v1/history/{*topic}`
@@ -116,7 +129,11 @@ async fn answer(door: &Inner, request: &Request, call: Call) -> Response {
     let answer = acting.ask(door.hub.now(), call).await;
     let refused = match &answer {
         Answer::Refused(refused) => Some(refused.clone()),
-        Answer::Published(_) | Answer::History(_) | Answer::State(_) | Answer::Present(_) => None,
+        Answer::Published(_)
+        | Answer::History(_)
+        | Answer::State(_)
+        | Answer::Present(_)
+        | Answer::Told(_) => None,
         other => Some(unfit(other)),
     };
     if let Some(refused) = refused {
@@ -128,6 +145,7 @@ async fn answer(door: &Inner, request: &Request, call: Call) -> Response {
         Answer::State(records) => {
             event::state(None, records.iter().map(|r| &**r), STATE_RECORDS_MAX, into, Encoding::Json);
         }
+        Answer::Told(body) => event::told(None, body, into, Encoding::Json),
         Answer::Present(sessions) => event::presence(None, sessions, into, Encoding::Json),
         _ => {}
     })
@@ -145,6 +163,19 @@ fn parsed<T>(
     read: impl FnOnce(&str) -> Option<T>,
 ) -> Result<Option<T>, Wrong> {
     text.map(|text| read(text).ok_or_else(|| field(name, expected))).transpose()
+}
+
+/// A question to a service, whose body is one JSON value or nothing.
+fn question(to: &str, body: Bytes) -> Result<Ask, Wrong> {
+    if !is_short(to, TO_BYTES_MAX) {
+        return Err(field("to", TO_EXPECTED));
+    }
+    let text = std::str::from_utf8(&body).map_err(|_| Wrong::NotUtf8)?;
+    if text.trim_ascii().is_empty() {
+        return Ok(Ask { name: to.into(), body: Bytes::new() });
+    }
+    json_text::check(text)?;
+    Ok(Ask { name: to.into(), body })
 }
 
 fn page_wanted(request: &Request) -> Result<Call, Wrong> {

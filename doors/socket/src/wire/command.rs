@@ -6,6 +6,7 @@ use bytes::Bytes;
 use yizhan_hub::{
     Content, Credentials, Filter, Headers, Qos, Refused, SessionId, Topic,
     link::{Acked, Durability, Have, Hello, Publish, Resume, Start, Subscribe, SubscriptionId},
+    service::Ask,
     store::Range,
 };
 
@@ -28,6 +29,11 @@ pub const CONTENT_BYTES_MAX: usize = 128;
 pub const DEVICE_BYTES_MAX: usize = 64;
 /// Bytes of the name a client program gives itself.
 const CLIENT_BYTES_MAX: usize = 128;
+/// Bytes of the name of a service and what is asked of it.
+pub const TO_BYTES_MAX: usize = 128;
+/// What has to stand there.
+pub(crate) const TO_EXPECTED: &str =
+    "a service and what is asked of it, such as im/history, of at most 128 bytes";
 /// Bytes of an account's name in a question about presence.
 const USER_BYTES_MAX: usize = 256;
 /// Records in one page of history.
@@ -54,6 +60,8 @@ pub enum Command {
     History(Topic, Range, usize),
     /// The newest record of each key.
     State(Filter),
+    /// A question to a service.
+    Ask(Ask),
     /// Who listens to this topic.
     PresenceOfTopic(Topic),
     /// Whether this user is here.
@@ -123,6 +131,7 @@ fn command<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<Command, Wrong> {
         "publish" => Command::Publish(publish(fields)?),
         "ack" => ack(fields)?,
         "ping" => Command::Ping,
+        "ask" => Command::Ask(ask(fields)?),
         "subscribe" => Command::Subscribe(Box::new(subscribe(fields)?)),
         "unsubscribe" => Command::Unsubscribe(sub(fields)?),
         "history" => history(fields)?,
@@ -193,13 +202,12 @@ pub(crate) fn durability(name: &str) -> Option<Durability> {
 fn body<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<(Content, Bytes), Wrong> {
     let text = fields.string(Key::Text)?;
     let bin = fields.read(Key::Bin, "bytes (base64 in JSON)", Value::bin)?;
-    let data = fields.read(Key::Data, "a JSON value", |value| Some(value.json()))?;
+    let data = data(fields)?;
     let media_type = fields.string(Key::Content)?;
     if usize::from(text.is_some()) + usize::from(bin.is_some()) + usize::from(data.is_some()) > 1 {
         return Err(one_too_many(Key::Data, "only one of data, text and bin"));
     }
-    if let Some(data) = data {
-        let body = data.map_err(|expected| Wrong::Field { name: "data", expected })?;
+    if let Some(body) = data {
         return match media_type {
             None => Ok((Content::Json, body)),
             Some(_) => Err(one_too_many(Key::Content, "to be left out with data")),
@@ -210,6 +218,12 @@ fn body<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<(Content, Bytes), Wrong>
         (None, bin) => (bin.unwrap_or_default(), false),
     };
     Ok((content_of(media_type.as_deref(), is_text)?, body))
+}
+
+/// A JSON value, as text.
+fn data<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<Option<Bytes>, Wrong> {
+    let data = fields.read(Key::Data, "a JSON value", |value| Some(value.json()))?;
+    data.transpose().map_err(|expected| Wrong::Field { name: "data", expected })
 }
 
 /// How a body is to be read that came as text or as bytes, with or without a media type.
@@ -307,6 +321,11 @@ fn history<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<Command, Wrong> {
     let limit = fields.integer(Key::Limit, 1..=PAGE_RECORDS_MAX, "a whole number from 1 to 1000")?;
     let topic = fields.topic()?.ok_or_else(|| missing(Key::Topic))?;
     Ok(Command::History(topic, range, limit.map_or(PAGE_RECORDS, |limit| limit as usize)))
+}
+
+fn ask<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<Ask, Wrong> {
+    let name = short(fields, Key::To, TO_BYTES_MAX, TO_EXPECTED)?.ok_or_else(|| missing(Key::To))?;
+    Ok(Ask { name, body: data(fields)?.unwrap_or_default() })
 }
 
 fn presence<'a, V: Value<'a>>(fields: &Fields<V>) -> Result<Command, Wrong> {

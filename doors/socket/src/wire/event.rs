@@ -194,6 +194,16 @@ pub(crate) fn presence(re: Option<u64>, sessions: &[Present], into: &mut BytesMu
     });
 }
 
+/// What a service said: one JSON value, or nothing.
+pub(crate) fn told(re: Option<u64>, body: &[u8], into: &mut BytesMut, encoding: Encoding) {
+    event("told", re, into, encoding, |pen| {
+        // Services answer in UTF-8; were one wrong, it would have said nothing.
+        if let Some(text) = std::str::from_utf8(body).ok().filter(|text| !text.is_empty()) {
+            record::write_data(text, pen);
+        }
+    });
+}
+
 /// `t1` is the client's time, `t2` when the command was read, `t3` now.
 pub(crate) fn time(
     re: Option<u64>,

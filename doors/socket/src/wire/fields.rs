@@ -65,7 +65,7 @@ keys! {
     Last "last" State "state" Window "window" NoLocal "no_local" N "n" Pos "pos" Before "before" Since "since"
     Limit "limit" User "user" Password "password" Token "token" Ticket "ticket" Device "device" Keep "keep"
     Network "network" Client "client" Resume "resume" Session "session" Secret "secret" Have "have" Will "will"
-    T1 "t1" Qos "qos" Delay "delay"
+    T1 "t1" Qos "qos" Delay "delay" To "to"
 }
 
 /// The values of one object by name. Names that mean nothing are ignored, of a repeated one the last

@@ -88,7 +88,8 @@ fn write_body(content: &Content, body: &[u8], pen: &mut Pen<'_>) {
     }
 }
 
-fn write_data(text: &str, pen: &mut Pen<'_>) {
+/// Writes the field `data`.
+pub(crate) fn write_data(text: &str, pen: &mut Pen<'_>) {
     match pen.encoding {
         Encoding::Json => {
             pen.name("data");

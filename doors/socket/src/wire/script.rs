@@ -26,6 +26,7 @@ pub fn write_command(id: Option<u64>, command: &Command, into: &mut BytesMut, en
         Command::Ack(..) => "ack",
         Command::History(..) => "history",
         Command::State(_) => "state",
+        Command::Ask(_) => "ask",
         Command::PresenceOfTopic(_) | Command::PresenceOfUser(_) => "presence",
         Command::Time(_) => "time",
         Command::Ping => "ping",
@@ -63,6 +64,12 @@ pub fn write_command(id: Option<u64>, command: &Command, into: &mut BytesMut, en
             pen.integer("limit", *limit as u64);
         }
         Command::State(filter) => pen.text("filter", filter.as_str()),
+        Command::Ask(ask) => {
+            pen.text("to", &ask.name);
+            if !ask.body.is_empty() {
+                data(std::str::from_utf8(&ask.body).unwrap_or_default(), &mut pen);
+            }
+        }
         Command::PresenceOfTopic(topic) => pen.text("topic", topic.as_str()),
         Command::PresenceOfUser(user) => pen.text("user", user),
         Command::Time(t1) => {

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use yizhan_hub::{
     Content, Credentials, Filter, Position, Qos, SessionId, SpaceId, Topic,
     link::{Acked, Durability, Have, Hello, LastMessage, Publish, Resume, Start, Subscribe},
+    service::Ask,
     store::Range,
 };
 
@@ -120,6 +121,10 @@ fn a_wrong_type_is_104_with_the_fields_name() {
         (r#"{"type":"ack","sub":1,"n":1,"pos":"1.0.0.1"}"#, "n"),
         (r#"{"type":"history","topic":"a","limit":0}"#, "limit"),
         (r#"{"type":"history","topic":"a","since":1,"before":2}"#, "since"),
+        (r#"{"type":"ask"}"#, "to"),
+        (r#"{"type":"ask","to":""}"#, "to"),
+        (r#"{"type":"ask","to":"im/\u0000"}"#, "to"),
+        (r#"{"type":"ask","to":["im"],"data":1}"#, "to"),
         (r#"{"type":"presence"}"#, "topic"),
         (r#"{"type":"presence","topic":"a","user":"b"}"#, "user"),
         (r#"{"type":"time","t1":"now"}"#, "t1"),
@@ -251,12 +256,15 @@ fn duration() -> impl Strategy<Value = Duration> {
     (0u64..1_000_000_000).prop_map(Duration::from_millis)
 }
 
+fn json_text() -> impl Strategy<Value = String> {
+    ".*".prop_map(|text| serde_json::json!({"a": [1, -1, 0.5, text, null]}).to_string())
+}
+
 fn body() -> impl Strategy<Value = (Content, Bytes)> {
-    let json = ".*".prop_map(|text| serde_json::json!({"a": [1, -1, 0.5, text, null]}).to_string());
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..50).prop_map(|b| (Content::Binary, b.into())),
         ".*".prop_map(|t| (Content::Text, t.into())),
-        json.prop_map(|j| (Content::Json, j.into())),
+        json_text().prop_map(|j| (Content::Json, j.into())),
         prop::collection::vec(any::<u8>(), 0..50)
             .prop_map(|b| (Content::Other("image/png".into()), b.into())),
         ".*".prop_map(|t| (Content::Other("text/markdown".into()), t.into())),
@@ -347,6 +355,10 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         (topic(), range, 1usize..=1000)
             .prop_map(|(topic, range, limit)| Command::History(topic, range, limit)),
         filter().prop_map(Command::State),
+        (name(), prop::option::of(json_text())).prop_map(|(name, body)| Command::Ask(Ask {
+            name,
+            body: body.map(Bytes::from).unwrap_or_default()
+        })),
         topic().prop_map(Command::PresenceOfTopic),
         name().prop_map(Command::PresenceOfUser),
         prop::option::of(-1e15f64..1e15).prop_map(Command::Time),

@@ -18,15 +18,20 @@ use tokio::{
     net::TcpStream,
 };
 use yizhan_hub::{
-    Access, Action, Credentials, Filter, Hub, HubLimits, Keep, Lag, Limits, Options, Peer, Principal,
-    Refused, Space, Topic, Verdict, access::Rates, memory::Memory, space::Dedup,
+    Access, Action, Answer, Credentials, Filter, Hub, HubLimits, Keep, Lag, Limits, Options, Peer, Principal,
+    Record, Refused, SessionId, Space, SpaceId, Topic, Verdict,
+    access::Rates,
+    link::Publish,
+    memory::Memory,
+    service::{Ask, Caller, Denied, Service},
+    space::Dedup,
 };
 use yizhan_net::{
     Door, Http, Listen, Open, Site, SystemClock,
     websocket::client::{self, Client, Said},
 };
 use yizhan_socket::{Config, Socket, Terms, Ticket, Tickets};
-use yizhan_talk::{Clock, Now};
+use yizhan_talk::{Again, Called, Clock, Now};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -83,6 +88,45 @@ impl Access for Gate {
     }
 }
 
+/// A service that tells what it was asked.
+struct Echo(Filter);
+
+impl Service for Echo {
+    fn name(&self) -> &'static str {
+        "echo"
+    }
+    fn topics(&self) -> &Filter {
+        &self.0
+    }
+    fn publish(&self, _caller: Caller, publish: Publish) -> Called<Answer> {
+        Called::Done(Answer::Refused(Refused::NoSpace(publish.topic)))
+    }
+    fn ask(&self, caller: Caller, ask: Ask) -> Called<Answer> {
+        if &*ask.name == "echo/no" {
+            let denied = Denied { code: 611, reason: "no".into(), again: Again::Never };
+            return Called::Done(Answer::Refused(Refused::Denied(Box::new(denied))));
+        }
+        let data: Value = match &ask.body[..] {
+            b"" => Value::from("nothing"),
+            body => serde_json::from_slice(body).unwrap(),
+        };
+        let told = serde_json::json!({ "name": &*ask.name, "user": &*caller.who.user, "data": data });
+        Called::Later(Box::pin(async move {
+            tokio::task::yield_now().await;
+            Answer::Told(told.to_string().into())
+        }))
+    }
+    fn may(&self, _who: &Principal, _action: Action, _topic: &Topic) -> bool {
+        true
+    }
+    fn may_filter(&self, _who: &Principal, _action: Action, _filter: &Filter) -> Verdict {
+        Verdict::Allowed
+    }
+    fn heard(&self, _records: &[Arc<Record>]) {}
+    fn missed(&self, _space: SpaceId) {}
+    fn left(&self, _now: Now, _session: SessionId, _who: &Principal) {}
+}
+
 impl Tickets for Gate {
     fn issue(&self, _now: Now, who: Arc<Principal>) -> BoxFuture<'_, Result<Ticket, Refused>> {
         let text = format!("t{}", self.count.fetch_add(1, Ordering::Relaxed));
@@ -117,6 +161,7 @@ pub(crate) async fn served_with(config: Config) -> Served {
     .await
     .unwrap();
     tokio::spawn(work);
+    hub.serve(vec![Arc::new(Echo(Filter::new("echo/#").unwrap()))]);
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = Config { tcp: Listen::at(free), ..config };
     let terms = Terms { config, server: "yizhan/test".into(), subscriptions_max: 10_000 };

@@ -142,3 +142,69 @@ fn who_is_too_fast_is_told_and_then_closed() {
     }
     script.hears(closes(4029)).closed(4029);
 }
+
+#[test]
+fn a_question_is_answered_by_what_the_service_told() {
+    open()
+        .client(r#"{"type":"ask","id":2,"to":"im/history","data":{"after":1}}"#)
+        .asked(|call| {
+            let Call::Ask(ask) = call else { panic!("{call:?}") };
+            assert_eq!((&*ask.name, &ask.body[..]), ("im/history", &br#"{"after":1}"#[..]));
+        })
+        .backend(Answer::Told("{\"messages\":\n[]}".into()))
+        .server(r#"{"type":"told","re":2,"data":{"messages": []}}"#)
+        .client(r#"{"type":"ask","to":"im/list"}"#)
+        .asked(|call| assert!(matches!(call, Call::Ask(ask) if ask.body.is_empty())))
+        .backend(Answer::Told(bytes::Bytes::new()))
+        .server(r#"{"type":"told"}"#)
+        .client(r#"{"type":"ask","id":3,"to":"im/recall","data":null}"#)
+        .asked(|call| assert!(matches!(call, Call::Ask(ask) if &ask.body[..] == b"null")))
+        .backend(Answer::Refused(Refused::Denied(Box::new(yizhan_hub::service::Denied {
+            code: 632,
+            reason: "too late".into(),
+            again: yizhan_talk::Again::Never,
+        }))))
+        .server(r#"{"type":"error","re":3,"code":632,"reason":"too late","again":"never"}"#)
+        .client(r#"{"type":"ask","id":4,"to":"ghost/hello"}"#)
+        .backend(Answer::Refused(Refused::NoService("ghost/hello".into())))
+        .hears(says("error", "code", 313))
+        .open();
+}
+
+/// {"type": "ask", "id": 2, "to": "im/list", "data": {"limit": 5}}
+#[test]
+fn a_question_in_cbor_is_json_for_the_service_and_back() {
+    silent_cbor()
+        .client(b"\xa2\x64type\x65hello\x62id\x01".as_slice())
+        .asked(drop)
+        .backend(welcomed())
+        .hears(|_| ())
+        .client(b"\xa4\x64type\x63ask\x62id\x02\x62to\x67im/list\x64data\xa1\x65limit\x05".as_slice())
+        .asked(|call| assert!(matches!(call, Call::Ask(ask) if &ask.body[..] == br#"{"limit":5}"#)))
+        .backend(Answer::Told(r#"{"unread":4,"next":null}"#.into()))
+        .hears(|packet| {
+            let told = json(crate::wire::tests::json_of_cbor(packet).as_bytes());
+            assert_eq!(told, serde_json::json!({"type":"told","re":2,"data":{"unread":4,"next":null}}));
+        });
+}
+
+#[test]
+fn questions_are_asked_256_at_a_time_and_fewer_beside_large_ones() {
+    let asks = vec![r#"{"type":"ask","to":"im/list"}"#; 300].join(",");
+    open().client(format!("[{asks}]")).look(|client, _| {
+        assert_eq!((client.pending.len(), client.waiting.len()), (256, 44));
+    });
+    let pages = vec![r#"{"type":"history","topic":"a"}"#; 15].join(",");
+    let mut script = open().client(format!("[{pages},{asks}]")).look(|client, _| {
+        assert_eq!((client.pending.len(), client.waiting.len()), (15 + 16, 300 - 16));
+    });
+    let page = || Page { records: vec![], through: None, at_end: true, missed: Missed::NONE };
+    for _ in 0..15 {
+        script = script.asked(drop).backend(Answer::History(page())).hears(|_| ());
+    }
+    script = script.look(|client, _| assert_eq!((client.pending.len(), client.waiting.len()), (256, 44)));
+    for _ in 0..300 {
+        script = script.asked(drop).backend(Answer::Told("1".into())).server(r#"{"type":"told","data":1}"#);
+    }
+    script.asked_nothing().look(|client, _| assert!(client.is_settled() && client.pending_weight == 0));
+}
