@@ -84,6 +84,11 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// Waits after so many failures in a row; the first is 0.
+    pub async fn pause(self, failures: u32) {
+        tokio::time::sleep(self.wait(failures, chance())).await;
+    }
+
     /// The wait after so many failures in a row (the first is 0); `chance` is any number.
     fn wait(self, failures: u32, chance: u32) -> Duration {
         let whole = self.min.saturating_mul(1 << failures.min(20)).min(self.max.max(self.min));
@@ -157,7 +162,7 @@ impl Dialer {
                 Next::Worked => failures = 0,
                 Next::Failed => {}
             }
-            tokio::time::sleep(backoff.wait(failures, chance())).await;
+            backoff.pause(failures).await;
             failures = failures.saturating_add(1);
         }
     }

@@ -12,7 +12,8 @@
 //! - [`Upgrade`], [`Subprotocol`], [`Kind`]: what a WebSocket client asked for.
 //! - [`Lines`], [`LineInfo`], [`Meters`]: who is connected, and what was counted.
 //! - [`Dialer`]: connections that we open ourselves, and keep open; [`Outgoing`]: one of them.
-//! - [`fetch`]: a small HTTP client for key sets; [`websocket::client`]: a WebSocket client.
+//! - [`fetch`]: a small HTTP client for key sets; [`Poster`]: one that posts to the operator's programs;
+//!   [`websocket::client`]: a WebSocket client.
 //!
 //! What the server uses: [`Site::new`], [`Site::listen_http`], [`Site::start`] which gives an [`Open`]
 //! site: [`Open::bound`], [`Open::reload`], [`Open::drain`].
@@ -32,6 +33,7 @@ pub mod line;
 mod listen;
 pub mod meters;
 mod path;
+pub mod posting;
 mod proxy;
 pub mod reply;
 mod serve;
@@ -49,6 +51,7 @@ pub use fetching::{FetchError, fetch};
 pub use http::{Body, BodyError, Request, Response, Route};
 pub use line::{ClientCertificate, Line, LineInfo, Lines, Peer, Shell};
 pub use meters::{DoorMeters, Meters};
+pub use posting::{PostError, Posted, Poster};
 pub use setting::{Deflate, Http, Limits, Listen, TlsFiles};
 pub use site::{Door, Open, Site, SiteError, SystemClock};
 pub use stream::Stream;
