@@ -11,9 +11,10 @@ use std::{
 };
 
 /// Kinds of files that the console is made of. Everything else in its folder stays out.
-const TYPES: [(&str, &str); 9] = [
+const TYPES: [(&str, &str); 10] = [
     ("html", "text/html; charset=utf-8"),
     ("js", "text/javascript; charset=utf-8"),
+    ("ts", "text/plain; charset=utf-8"),
     ("css", "text/css; charset=utf-8"),
     ("svg", "image/svg+xml"),
     ("png", "image/png"),
@@ -34,13 +35,16 @@ fn main() -> io::Result<()> {
     let console = here.join("console");
     println!("cargo::rerun-if-changed={}", console.display());
     collect(&console, "console", &mut files)?;
-    for name in ["yizhan.js", "yizhan.d.ts"] {
-        let file = here.join("../../sdk/js").join(name);
+    let sdk = here.join("../../sdk/js").canonicalize()?;
+    for name in ["yizhan.js", "yizhan.d.ts", "im.js", "im.d.ts"] {
+        let file = sdk.join(name);
         println!("cargo::rerun-if-changed={}", file.display());
         if file.exists() {
-            files.insert(format!("sdk/{name}"), file.canonicalize()?);
+            files.insert(format!("sdk/{name}"), file);
         }
     }
+    println!("cargo::rerun-if-changed={}", sdk.join("im").display());
+    collect(&sdk.join("im"), "sdk/im", &mut files)?;
     let mut list = String::from("static FILES: &[File] = &[\n");
     for (name, path) in &files {
         let mut hasher = DefaultHasher::new();

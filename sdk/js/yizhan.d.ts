@@ -127,6 +127,10 @@ export class Client extends Emitter<ClientEvents> {
     get user(): string | undefined;
     /** The session's number. */
     get session(): string | undefined;
+    /** Where the server is, without a slash at its end. */
+    get url(): string;
+    /** What an HTTP request to the server shows as its `Authorization`; `undefined` before the first welcome. */
+    get authorization(): string | undefined;
     /** How the server's clock stands to ours; `undefined` until it was read. */
     get clock(): TimeSample | undefined;
     /** The server's time, ms since 1970. Our own until the server's was read. */
@@ -155,6 +159,16 @@ export class Client extends Emitter<ClientEvents> {
     pages(topic: string, options?: HistoryOptions): AsyncGenerator<StoredRecord[], void>;
     /** The newest record of each key of these topics. @param {string} filter @returns {Promise<StoredRecord[]>} */
     state(filter: string): Promise<StoredRecord[]>;
+    /**
+     * Asks a service of the server, such as `im/list`.
+     * @param {string} name @param {Record<string, any>} [data]
+     * @param {{once?: boolean}} [options] `once`: fails with code 900 where the connection breaks before the answer, for
+     *   what must not be done twice. Otherwise it is asked again.
+     * @returns {Promise<any>}
+     */
+    ask(name: string, data?: Record<string, any>, { once }?: {
+        once?: boolean;
+    }): Promise<any>;
     /** Who listens to a topic, or which sessions a user has. @param {{topic: string} | {user: string}} of @returns {Promise<Present[]>} */
     presence(of: {
         topic: string;

@@ -1156,6 +1156,18 @@ export class Client extends Emitter {
     return this.#welcome?.session;
   }
 
+  /** Where the server is, without a slash at its end. */
+  get url() {
+    return this.#base;
+  }
+
+  /** What an HTTP request to the server shows as its `Authorization`; `undefined` before the first welcome. */
+  get authorization() {
+    const { token } = this.#shown;
+    if (token !== undefined) return `Bearer ${token}`;
+    return this.#session && `Session ${this.#session.session}:${this.#session.secret}`;
+  }
+
   /** How the server's clock stands to ours; `undefined` until it was read. */
   get clock() {
     return this.#clock;
@@ -1236,6 +1248,17 @@ export class Client extends Emitter {
   /** The newest record of each key of these topics. @param {string} filter @returns {Promise<StoredRecord[]>} */
   async state(filter) {
     return readRecords((await this.#ask({ type: 'state', filter }, 'read')).records);
+  }
+
+  /**
+   * Asks a service of the server, such as `im/list`.
+   * @param {string} name @param {Record<string, any>} [data]
+   * @param {{once?: boolean}} [options] `once`: fails with code 900 where the connection breaks before the answer, for
+   *   what must not be done twice. Otherwise it is asked again.
+   * @returns {Promise<any>}
+   */
+  async ask(name, data = {}, { once = false } = {}) {
+    return (await this.#ask({ type: 'ask', to: name, data }, once ? 'once' : 'read')).data;
   }
 
   /** Who listens to a topic, or which sessions a user has. @param {{topic: string} | {user: string}} of @returns {Promise<Present[]>} */
