@@ -264,6 +264,18 @@ impl Batch {
         })
     }
 
+    /// One record alone.
+    #[must_use]
+    pub fn one(record: Arc<Record>) -> Arc<Self> {
+        Arc::new(Self {
+            weight: record.weight(),
+            body_bytes: record.message.body.len() as u64,
+            expires: record.message.expires_at.is_some(),
+            records: Box::new([record]),
+            forms: Forms::default(),
+        })
+    }
+
     /// The records; at least one.
     #[must_use]
     pub fn records(&self) -> &[Arc<Record>] {

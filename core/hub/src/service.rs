@@ -223,6 +223,14 @@ fn caller(now: Now, session: &Session) -> Caller {
     Caller { now, who: session.principal().clone(), session: session.id, peer }
 }
 
+impl Record {
+    /// A record that lies in no journal, as a service gives it to [`Hub::deliver`].
+    #[must_use]
+    pub fn unkept(now: Now, from: Sender, publish: Publish) -> Self {
+        Self::new(None, 0, now.wall, message_of(now, from, publish))
+    }
+}
+
 /// What services do with the hub.
 impl Hub {
     /// Puts the services in place. Once, before the first link; later ones are not taken.

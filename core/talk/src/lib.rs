@@ -5,7 +5,8 @@
 //! `engines/net` moves bytes and calls between the two and knows neither.
 //!
 //! Read in this order: [`contract`] (the two traits), [`out`] (what a step leaves behind), [`close`]
-//! (how a talk ends), [`time`] (how time comes in), [`meter`] (how things are counted).
+//! (how a talk ends), [`time`] (how time comes in), [`span`] (how long things last, in config), [`meter`]
+//! (how things are counted).
 
 pub mod close;
 pub mod contract;
@@ -13,6 +14,7 @@ pub mod meter;
 pub mod out;
 #[cfg(feature = "script")]
 pub mod script;
+pub mod span;
 pub mod time;
 
 pub use close::{Again, Close, Fault};

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use yizhan_hub::access::Rates;
+use yizhan_talk::span;
 
 use crate::{
     failure::BadConfig,
@@ -12,7 +13,6 @@ use crate::{
     rules::{Policy, RoleRule},
     scram,
     secret::Secret,
-    span,
 };
 
 /// Bytes that a shared secret for HS256 must have at least (RFC 7518 §3.2).

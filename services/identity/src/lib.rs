@@ -37,7 +37,6 @@ pub mod rules;
 mod scram;
 pub mod seams;
 pub mod secret;
-pub mod span;
 mod tickets;
 mod tokens;
 

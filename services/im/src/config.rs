@@ -1,0 +1,43 @@
+//! What an operator may set: limits and times.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use yizhan_talk::span;
+
+/// Instant messaging.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Members of a group or channel; more are refused.
+    pub members_max: usize,
+    /// Groups and channels of which one person is a member; more are refused.
+    pub conversations_max: usize,
+    /// How long its sender may recall a message; admins of the conversation always may.
+    #[serde(with = "span")]
+    pub recall_for: Duration,
+    /// How long its sender may edit a message.
+    #[serde(with = "span")]
+    pub edit_for: Duration,
+    /// How many memberships stay in memory; conversations that nobody uses go first.
+    pub memory_members_max: usize,
+    /// How long a message's client id is recognised, so that sending it again does nothing.
+    #[serde(with = "span")]
+    pub dedup_for: Duration,
+    /// How many client ids are recognised at most; the oldest go first.
+    pub dedup_ids_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            members_max: 10_000,
+            conversations_max: 10_000,
+            recall_for: Duration::from_secs(120),
+            edit_for: Duration::from_secs(7 * 86_400),
+            memory_members_max: 2_000_000,
+            dedup_for: Duration::from_secs(3 * 86_400),
+            dedup_ids_max: 1_000_000,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Direct conversations: of two people, or of one with oneself. There is one for each pair, whoever opens it.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use yizhan_hub::service::Caller;
+
+use crate::{
+    conversation::{Conversation, Head, Info},
+    denied::Wrong,
+    entry::Entry,
+    im::Im,
+    member::Member,
+    names::{Kind, direct_id},
+    op::{OfUser, Op, op},
+};
+
+pub(crate) fn operations() -> Vec<Op> {
+    vec![op(
+        "open",
+        "The direct conversation with a person; made where it is not there.",
+        |im: Im, caller: Caller, input: OfUser| async move { im.open_direct(caller, input).await },
+    )]
+}
+
+impl Im {
+    async fn open_direct(&self, caller: Caller, input: OfUser) -> Result<Entry, Wrong> {
+        let conversation = self.direct(&caller.who.user, &input.user).await?;
+        self.entry(&conversation, &caller.who.user).await
+    }
+
+    /// The direct conversation of two people; made where it is not there.
+    pub(crate) async fn direct(&self, one: &Arc<str>, other: &str) -> Result<Arc<Conversation>, Wrong> {
+        let id = direct_id(one, other);
+        match self.conversation(&id).await {
+            Err(Wrong::NoSuch(_)) => {}
+            found => return found,
+        }
+        let other: Arc<str> = other.into();
+        if other != *one && !(self.inner.seams.exists)(other.clone()).await {
+            return Err(Wrong::NoSuch("user"));
+        }
+        let at = self.now().wall.as_millis();
+        let mut info = Info::new(Kind::Direct, "".into(), at);
+        let new = Member { joined_at: at, changed_at: at, ..Member::default() };
+        info.pair = vec![one.clone(), other.clone()];
+        let members: FxHashMap<Arc<str>, Member> =
+            [one.clone(), other].into_iter().map(|user| (user, new.clone())).collect();
+        info.members = members.len() as u64;
+        let head = Head { active_at: at, ..Head::default() };
+        // Where another one was quicker, that one is taken, and its rows are in line already.
+        let made = Arc::new(Conversation::new(id, info, members, head));
+        let conversation = self.inner.conversations.insert(made.clone());
+        let written = {
+            let state = conversation.lock();
+            let mut rows = Vec::new();
+            if Arc::ptr_eq(&made, &conversation) {
+                rows.push(conversation.row(&state));
+                for (user, member) in &state.members {
+                    rows.extend(conversation.rows_of_new(user, member));
+                }
+            }
+            self.inner.ledger.commit(rows)
+        };
+        written.await?;
+        Ok(conversation)
+    }
+}

@@ -1,0 +1,137 @@
+//! Operations: what may be asked, with the shape of the question and of the answer. One table for all doors, and for
+//! the document that describes them.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use yizhan_hub::service::Caller;
+
+use crate::{denied::Wrong, im::Im};
+
+/// Who may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Every user, as far as the operation itself says.
+    Everybody,
+    /// The server's owners and admins.
+    Admins,
+}
+
+/// An operation as documents show it.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// Its name behind `im/`: `history`, `admin/users`.
+    pub name: &'static str,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// Who may ask.
+    pub audience: Audience,
+    /// The JSON Schema (2020-12) of what is asked with it.
+    pub input: Value,
+    /// The JSON Schema (2020-12) of the answer.
+    pub output: Value,
+}
+
+/// Runs an operation.
+type Run = Box<dyn Fn(Im, Caller, Bytes) -> BoxFuture<'static, Result<Bytes, Wrong>> + Send + Sync>;
+
+/// An operation that runs.
+pub(crate) struct Op {
+    pub(crate) name: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) audience: Audience,
+    schemas: fn() -> (Value, Value),
+    pub(crate) run: Run,
+}
+
+/// An operation for every user.
+pub(crate) fn op<I, O, R>(
+    name: &'static str,
+    summary: &'static str,
+    run: impl Fn(Im, Caller, I) -> R + Send + Sync + Copy + 'static,
+) -> Op
+where
+    I: DeserializeOwned + JsonSchema + Send + 'static,
+    O: Serialize + JsonSchema + 'static,
+    R: Future<Output = Result<O, Wrong>> + Send + 'static,
+{
+    made(name, summary, Audience::Everybody, run)
+}
+
+/// An operation for the server's owners and admins.
+pub(crate) fn admin_op<I, O, R>(
+    name: &'static str,
+    summary: &'static str,
+    run: impl Fn(Im, Caller, I) -> R + Send + Sync + Copy + 'static,
+) -> Op
+where
+    I: DeserializeOwned + JsonSchema + Send + 'static,
+    O: Serialize + JsonSchema + 'static,
+    R: Future<Output = Result<O, Wrong>> + Send + 'static,
+{
+    made(name, summary, Audience::Admins, run)
+}
+
+fn made<I, O, R>(
+    name: &'static str,
+    summary: &'static str,
+    audience: Audience,
+    run: impl Fn(Im, Caller, I) -> R + Send + Sync + Copy + 'static,
+) -> Op
+where
+    I: DeserializeOwned + JsonSchema + Send + 'static,
+    O: Serialize + JsonSchema + 'static,
+    R: Future<Output = Result<O, Wrong>> + Send + 'static,
+{
+    let run: Run = Box::new(move |im, caller, body| {
+        let empty: &[u8] = b"{}";
+        let input = serde_json::from_slice::<I>(if body.is_empty() { empty } else { &body });
+        Box::pin(async move {
+            let input = input.map_err(|error| Wrong::BadInput(error.to_string()))?;
+            let output = run(im, caller, input).await?;
+            // Answers are plain structs with text keys: nothing of them cannot be written as JSON.
+            Ok(serde_json::to_vec(&output).unwrap_or_default().into())
+        })
+    });
+    Op { name, summary, audience, schemas: || (schema::<I>(false), schema::<O>(true)), run }
+}
+
+fn schema<T: JsonSchema>(output: bool) -> Value {
+    let settings = SchemaSettings::draft2020_12();
+    let settings = if output { settings.for_serialize() } else { settings.for_deserialize() };
+    SchemaGenerator::new(settings).into_root_schema_for::<T>().to_value()
+}
+
+impl Op {
+    pub(crate) fn shown(&self) -> Operation {
+        let (input, output) = (self.schemas)();
+        Operation { name: self.name, summary: self.summary, audience: self.audience, input, output }
+    }
+}
+
+/// Nothing is asked with it.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// It was done, and there is nothing more to say.
+#[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
+pub struct Done {}
+
+/// Just a conversation.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OfConversation {
+    /// The conversation's id.
+    pub conversation: String,
+}
+
+/// Just a user.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OfUser {
+    /// The user's name.
+    pub user: String,
+}
