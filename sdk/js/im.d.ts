@@ -80,10 +80,14 @@ export class Im extends Emitter<ImEvents> {
     }>;
     /** @param {Blob} file @param {import('./im/files.js').UploadOptions} [options] */
     upload(file: Blob, options?: import("./im/files.js").UploadOptions): Promise<import("./im/files.js").Uploaded>;
-    /** Where a file is. What a page shows without a header of its own needs {@link fileObject}. @param {string} id @param {{thumb?: boolean}} [options] */
+    /** Where a file is. A page that cannot show an `Authorization` there takes {@link fileObject} or {@link fileLink}. @param {string} id @param {{thumb?: boolean}} [options] */
     fileUrl(id: string, options?: {
         thumb?: boolean;
     }): string;
+    /** The same with a key in it, good for an hour: for players and links. @param {string} id @param {{thumb?: boolean}} [options] @returns {Promise<string>} */
+    fileLink(id: string, options?: {
+        thumb?: boolean;
+    }): Promise<string>;
     /** A file as an object URL, for `<img src>` and the like. @param {string} id @param {{thumb?: boolean}} [options] @returns {Promise<string>} */
     fileObject(id: string, options?: {
         thumb?: boolean;

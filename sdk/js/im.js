@@ -22,7 +22,7 @@
 import { CODES, Emitter, YizhanError } from './yizhan.js';
 import { holdName, memoryCache, namesHeld, openCache } from './im/cache.js';
 import { Conversation } from './im/conversation.js';
-import { Conversations, isMentioned } from './im/entries.js';
+import { Conversations, isMentioned, notifyOf } from './im/entries.js';
 import { Files } from './im/files.js';
 import { Outbox, messageId } from './im/outbox.js';
 import { People } from './im/people.js';
@@ -110,7 +110,10 @@ export class Im extends Emitter {
   /** @type {Promise<void> | undefined} */
   #catching;
   #catchAgain = false;
-  #attached = '';
+  /** Whether the server knows this connection as a device of mine. */
+  #attached = false;
+  /** Counts connections. */
+  #round = 0;
   /** What the server should hear. @type {Map<string, number>} */
   #delivered = new Map();
   /** What it has heard. @type {Map<string, number>} */
@@ -124,6 +127,15 @@ export class Im extends Emitter {
   /** @type {Map<string, ReturnType<typeof setTimeout>>} */
   #timers = new Map();
   #unreadTold = '';
+  /** @type {() => void} */
+  #makeAttached = () => {};
+  /** @type {(error: unknown) => void} */
+  #breakAttached = () => {};
+  /** @type {Promise<void>} */
+  #firstAttached = new Promise((resolve, reject) => {
+    this.#makeAttached = resolve;
+    this.#breakAttached = reject;
+  });
   /** What the server allows, after the first connection. @type {Record<string, any>} */
   limits = {};
   /** All conversations of mine. */
@@ -138,7 +150,8 @@ export class Im extends Emitter {
     super();
     this.#client = client;
     this.#options = options;
-    this.conversations = new Conversations((id) => this.#refresh(id));
+    this.#firstAttached.catch(() => {});
+    this.conversations = new Conversations((id) => this.#refresh(id), () => client.serverTime());
     this.conversations.on('change', ({ ids }) => this.#entriesChanged(ids));
     this.people = new People((name, data, how) => this.ask(name, data, how), (profile) => this.#write([{ store: 'people', key: profile.user, value: profile }]));
     this.files = new Files(client, options.fetch);
@@ -148,7 +161,7 @@ export class Im extends Emitter {
       save: (id, row) => void this.#cache?.write([{ store: 'outbox', key: id, value: row }]).catch((error) => this.#wrong(error)),
       changed: (id) => this.#open.get(id)?.outboxChanged(),
       sent: (message) => this.#take(message, true),
-      isOpen: () => client.status === 'open' && this.#attached === client.session,
+      isOpen: () => client.status === 'open' && this.#attached,
       me: () => this.me,
       time: () => Math.round(client.serverTime()),
     }, this.#tab);
@@ -291,9 +304,14 @@ export class Im extends Emitter {
     return this.files.upload(file, options);
   }
 
-  /** Where a file is. What a page shows without a header of its own needs {@link fileObject}. @param {string} id @param {{thumb?: boolean}} [options] */
+  /** Where a file is. A page that cannot show an `Authorization` there takes {@link fileObject} or {@link fileLink}. @param {string} id @param {{thumb?: boolean}} [options] */
   fileUrl(id, options) {
     return this.files.url(id, options);
+  }
+
+  /** The same with a key in it, good for an hour: for players and links. @param {string} id @param {{thumb?: boolean}} [options] @returns {Promise<string>} */
+  fileLink(id, options) {
+    return this.files.signedUrl(id, options);
   }
 
   /** A file as an object URL, for `<img src>` and the like. @param {string} id @param {{thumb?: boolean}} [options] @returns {Promise<string>} */
@@ -314,7 +332,8 @@ export class Im extends Emitter {
       if (this.#me !== undefined) throw new YizhanError(202, `the connection is of '${user}', not of '${this.#me}'`);
       await this.#restore(user);
     }
-    if (client.status === 'open' && this.#attached !== client.session) await this.#welcomed(true);
+    if (client.status === 'open' && !this.#attached) this.#welcomed();
+    await this.#firstAttached;
     await this.#catchUp();
   }
 
@@ -359,32 +378,40 @@ export class Im extends Emitter {
   /** @param {import('./yizhan.js').Status} status */
   #connection(status) {
     if (this.#status === 'stopped') return;
+    if (status !== 'open') this.#attached = false;
+    if (status === 'closed') this.#breakAttached(new YizhanError(CODES.CLOSED, 'the connection ended'));
     if (status === 'waiting' || status === 'closed') this.#setStatus(this.#status === 'starting' || this.#status === 'cached' ? this.#status : 'offline');
   }
 
-  /** Connected, or connected again: says which device this is, and listens. @param {boolean} [isFirst] */
-  async #welcomed(isFirst = false) {
-    const { session = '' } = this.#client;
+  /** Connected, or connected again: says which device this is, and listens. */
+  async #welcomed() {
+    const round = (this.#round += 1);
+    this.#attached = false;
     if (this.#status === 'stopped' || this.#me === undefined || this.#client.user !== this.#me) return;
-    if (this.#attached === session) return this.#connected();
     try {
       const { platform = 'web', device } = this.#options;
-      const { stream, limits } = await this.ask('attach', { platform, device });
-      if (this.#client.session !== session) return;
-      this.#attached = session;
+      const { stream, limits } = await this.ask('attach', { platform, device }, { once: true });
+      if (round !== this.#round) return;
+      this.#attached = true;
       this.limits = limits ?? {};
       if (!this.#stream) this.#subscribe(stream ?? streamOf(this.#me));
+      this.#connected();
     } catch (error) {
-      if (isFirst && /** @type {YizhanError} */ (error).again === 'never') throw error;
-      this.#wrong(error);
-      if (this.#client.session === session && this.#client.status === 'open') this.#later('attach', AGAIN_AFTER, () => this.#welcomed());
-      return;
+      if (round !== this.#round || this.#client.status !== 'open') return;
+      if (/** @type {YizhanError} */ (error).again === 'never') return this.#refused(error);
+      this.#later('attach', AGAIN_AFTER, () => this.#welcomed());
     }
-    this.#connected();
+  }
+
+  /** There is no messaging for us here. @param {unknown} error */
+  #refused(error) {
+    this.#breakAttached(error);
+    this.#wrong(error);
   }
 
   /** Everything that waited for a connection. */
   #connected() {
+    this.#makeAttached();
     this.#outbox.wake();
     this.people.forgetPresence();
     if (this.#reads.size > 0) this.#later('reads', 0, () => this.#tellReads());
@@ -417,7 +444,7 @@ export class Im extends Emitter {
       try {
         await this.#stream?.ready;
         await this.#readList();
-        await Promise.all([...this.#open.values()].map((conversation) => conversation.catchUp()));
+        await Promise.all([...this.#open.values()].map((conversation) => this.#catchUpOne(conversation)));
       } catch (error) {
         const { again, code } = /** @type {YizhanError} */ (error);
         if (again === 'never' || this.#client.status === 'closed') throw error;
@@ -427,6 +454,17 @@ export class Im extends Emitter {
       }
     }
     if (this.#client.status === 'open') this.#setStatus('live');
+  }
+
+  /** @param {Conversation} conversation */
+  async #catchUpOne(conversation) {
+    try {
+      await conversation.catchUp();
+    } catch (error) {
+      const { again, code } = /** @type {YizhanError} */ (error);
+      if (again !== 'never') throw error;
+      if (isGone(code)) this.#gone(conversation.id);
+    }
   }
 
   async #readList() {
@@ -471,7 +509,7 @@ export class Im extends Emitter {
         this.conversations.take(await this.ask('conversation', { conversation: id }));
       } catch (error) {
         const { code, again } = /** @type {YizhanError} */ (error);
-        if (again === 'never' && code >= 610 && code < 630) this.#gone(id);
+        if (again === 'never' && isGone(code)) this.#gone(id);
       }
     }));
   }
@@ -527,11 +565,19 @@ export class Im extends Emitter {
     if (body.event === 'entry' && body.entry) {
       this.conversations.take(body.entry);
       this.#got(body.entry.id, body.entry.newest);
-      this.#open.get(body.entry.id)?.catchUp();
-    } else if (body.event === 'gone') this.#gone(body.conversation);
+      this.#open.get(body.entry.id)?.more();
+    } else if (body.event === 'read') this.#readElsewhere(body);
+    else if (body.event === 'gone') this.#gone(body.conversation);
     this.people.hear(body);
     if (body.event === 'presence') this.emit('presence', body);
-    else if (body.event !== 'entry' && body.event !== 'unread') this.emit('own', body);
+    else if (!['entry', 'unread', 'read'].includes(body.event)) this.emit('own', body);
+  }
+
+  /** @param {{conversation: string, read: number, unread: number, mentions: number}} body */
+  #readElsewhere({ conversation, read, unread, mentions }) {
+    this.conversations.moveRead(conversation, read);
+    const entry = this.conversations.get(conversation);
+    if (entry && (entry.unread !== unread || entry.mentions !== mentions)) this.#refresh(conversation);
   }
 
   /** @param {string} id */
@@ -676,6 +722,9 @@ export class Im extends Emitter {
   }
 }
 
+/** Whether a refusal says that a conversation is not, or no longer, one of mine. @param {number} code */
+const isGone = (code) => code === 610 || code === 613 || code === 620 || code === 632;
+
 /** A person's stream. @param {string} user */
 function streamOf(user) {
   return `im/u/${user.replace(/[/+#%\x00-\x1f\x7f]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`)}`;
@@ -695,8 +744,7 @@ function bodyOf({ data, text }) {
 /** @param {Message} message @param {Entry} entry @param {string | undefined} me @param {number} now */
 function shouldRing(message, entry, me, now) {
   if (message.from === me || message.seq <= entry.read || !message.content) return false;
-  const isOff = entry.notify_until !== undefined && entry.notify_until <= now;
-  const notify = isOff ? 'all' : (entry.notify ?? 'all');
+  const notify = notifyOf(entry, now);
   return notify === 'all' || (notify === 'mentions' && isMentioned(message, me));
 }
 

@@ -44,6 +44,8 @@ export class Conversation extends Emitter<ConversationEvents> {
      * @param {SendOptions} [options] @returns {Promise<Message>} When the server has it safely. Need not be waited for.
      */
     send(content: Content | string, options?: SendOptions): Promise<Message>;
+    /** Sends something to the programs of those who are here now. It is not kept, and not shown. @param {any} data */
+    command(data: any): Promise<any>;
     /** Sends one that failed again. @param {Shown | string} message It, or its id. */
     retry(message: Shown | string): void;
     /** Gives up one that waits or failed. @param {Shown | string} message It, or its id. */
@@ -177,6 +179,8 @@ export class Conversation extends Emitter<ConversationEvents> {
     outboxChanged(): void;
     /** Something may have been missed. @internal @returns {Promise<void> | undefined} */
     catchUp(): Promise<void> | undefined;
+    /** The server says that there is more. @internal */
+    more(): void;
     /** @internal @param {number} count */
     save(count: number): import("./window.js").SavedWindow | undefined;
     /** @internal @param {import('./window.js').SavedWindow} saved */

@@ -215,6 +215,11 @@ export class Conversation extends Emitter {
     return this.#outside.outbox.add(this.id, typeof content === 'string' ? { kind: 'text', text: content } : content, options);
   }
 
+  /** Sends something to the programs of those who are here now. It is not kept, and not shown. @param {any} data */
+  command(data) {
+    return this.#do('send', { content: { kind: 'command', data } }, { once: true });
+  }
+
   /** Sends one that failed again. @param {Shown | string} message It, or its id. */
   retry(message) {
     this.#outside.outbox.retry(idOf(message));
@@ -483,7 +488,12 @@ export class Conversation extends Emitter {
 
   /** Something may have been missed. @internal @returns {Promise<void> | undefined} */
   catchUp() {
-    return this.#isOpen && this.#window.loaded && this.#attached ? this.#fill() : undefined;
+    return this.#isOpen ? this.open() : undefined;
+  }
+
+  /** The server says that there is more. @internal */
+  more() {
+    if (this.#isOpen && this.#window.loaded && this.#attached) this.#fill();
   }
 
   /** @internal @param {number} count */
@@ -504,9 +514,13 @@ export class Conversation extends Emitter {
     this.#typers.clear();
   }
 
+  /** Lists do not say everybody's cursors, and not every change; so the entry is read, too. */
   async #open() {
-    if (this.#window.loaded && this.#attached) return this.#fill();
-    return this.#loadNewest();
+    const isHere = this.#window.loaded;
+    if (isHere || !this.entry) await this.info();
+    else this.info().catch(() => {});
+    if (!isHere) return this.#loadNewest();
+    return this.#attached ? this.#fill() : undefined;
   }
 
   async #loadNewest() {

@@ -1,12 +1,14 @@
-/** @param {Message} message @param {string | undefined} me */
+/** What of a conversation should ring at this time. @param {Entry} entry @param {number} now @returns {import('./types.js').Notify} */
+export function notifyOf({ notify, notify_until: until }: Entry, now: number): import("./types.js").Notify;
+/** Whether a message speaks to somebody by name, or to all. @param {Message} message @param {string | undefined} me */
 export function isMentioned({ content }: Message, me: string | undefined): boolean;
 /**
  * All conversations of mine, pinned ones first, then the newest activity first.
  * @extends {Emitter<ConversationsEvents>}
  */
 export class Conversations extends Emitter<ConversationsEvents> {
-    /** @param {(id: string) => void} refresh Asks the server for an entry. */
-    constructor(refresh: (id: string) => void);
+    /** @param {(id: string) => void} refresh Asks the server for an entry. @param {() => number} time The server's, ms. */
+    constructor(refresh: (id: string) => void, time: () => number);
     /** Whether the server's whole list has been read, this time or before. */
     complete: boolean;
     /** All entries in order; hidden ones are left out. @returns {Entry[]} */
@@ -17,7 +19,7 @@ export class Conversations extends Emitter<ConversationsEvents> {
     get(id: string): import("./types.js").Entry | undefined;
     /** The direct conversation with somebody, where there is one. @param {string} user */
     with(user: string): import("./types.js").Entry | undefined;
-    /** Unread messages and mentions in all; conversations that never ring are left out. */
+    /** Unread messages and mentions in all; of muted conversations only mentions count. */
     get unread(): {
         unread: number;
         mentions: number;

@@ -38,15 +38,17 @@ export class Conversations extends Emitter {
   /** @type {Set<string>} */
   #changed = new Set();
   #refresh;
+  #time;
   /** Who we are. @type {string | undefined} */
   #me;
   /** Whether the server's whole list has been read, this time or before. */
   complete = false;
 
-  /** @param {(id: string) => void} refresh Asks the server for an entry. */
-  constructor(refresh) {
+  /** @param {(id: string) => void} refresh Asks the server for an entry. @param {() => number} time The server's, ms. */
+  constructor(refresh, time) {
     super();
     this.#refresh = refresh;
+    this.#time = time;
   }
 
   /** All entries in order; hidden ones are left out. @returns {Entry[]} */
@@ -75,11 +77,12 @@ export class Conversations extends Emitter {
     return [...this.#entries.values()].find((entry) => entry.kind === 'direct' && entry.peer === user);
   }
 
-  /** Unread messages and mentions in all; conversations that never ring are left out. */
+  /** Unread messages and mentions in all; of muted conversations only mentions count. */
   get unread() {
     const sum = { unread: 0, mentions: 0 };
+    const now = this.#time();
     for (const entry of this.#entries.values()) {
-      if (entry.notify !== 'none') sum.unread += entry.unread;
+      sum.unread += notifyOf(entry, now) === 'all' ? entry.unread : entry.mentions;
       sum.mentions += entry.mentions;
     }
     return sum;
@@ -213,17 +216,22 @@ function inOrder(a, b) {
 function merge(known, entry, later) {
   const read = Math.max(known.read, entry.read);
   const counted = later.filter(({ seq, counts }) => counts && seq > read);
-  const stillThere = (known.cursors ?? []).filter(({ user }) => entry.cursors?.some((cursor) => cursor.user === user));
   /** @type {Entry} */
   const next = {
     ...entry, read, changed: Math.max(known.changed, entry.changed), info: entry.info ?? known.info,
     unread: entry.unread + counted.length, mentions: entry.mentions + counted.filter(({ mentions }) => mentions).length,
-    cursors: entry.cursors && joinCursors(stillThere, entry.cursors),
+    cursors: cursorsOf(known, entry),
   };
   if (known.newest > entry.newest) Object.assign(next, { newest: known.newest, last: known.last, active_at: Math.max(known.active_at, entry.active_at) });
   // We have read further than the server has heard.
   if (read > entry.read && read >= next.newest) Object.assign(next, { unread: 0, mentions: 0 });
   return next;
+}
+
+/** Lists leave cursors out; where they are said, those who left are not among them. @param {Entry} known @param {Entry} entry */
+function cursorsOf(known, { cursors }) {
+  const said = new Set(cursors?.map(({ user }) => user));
+  return cursors ? joinCursors((known.cursors ?? []).filter(({ user }) => said.has(user)), cursors) : known.cursors;
 }
 
 /** Cursors only go forward. @param {Cursor[]} known @param {Cursor[]} news @returns {Cursor[]} */
@@ -237,9 +245,14 @@ function joinCursors(known, news) {
   return [...all.values()];
 }
 
-/** @param {Message} message @param {string | undefined} me */
+/** What of a conversation should ring at this time. @param {Entry} entry @param {number} now @returns {import('./types.js').Notify} */
+export function notifyOf({ notify = 'all', notify_until: until }, now) {
+  return until !== undefined && until <= now ? 'all' : notify;
+}
+
+/** Whether a message speaks to somebody by name, or to all. @param {Message} message @param {string | undefined} me */
 export function isMentioned({ content }, me) {
-  return content?.mention_all === true || (me !== undefined && content?.mentions?.includes(me) === true);
+  return content?.mention_all === true || content?.mention_here === true || (me !== undefined && content?.mentions?.includes(me) === true);
 }
 
 /** What of a conversation's changed facts belongs to its entry. @param {any} changed @returns {Partial<Entry>} */

@@ -16,13 +16,32 @@ import { CODES, YizhanError } from '../yizhan.js';
  * @property {string} [name] Where the file has no name of its own.
  * @property {string} [resume] A file's id, of an upload that was begun earlier.
  * @property {(id: string) => void} [onBegin] Tells the id, to resume with after a reload.
+ * @property {string} [conversation] Whose members may read it. Otherwise those of the conversation where it is sent.
+ * @property {boolean} [public] Everybody who is signed in may read it, as for avatars.
  */
-/** @typedef {{file: string, name?: string, bytes?: number, type?: string} & Record<string, any>} Uploaded What the server knows of it. */
+/**
+ * What the server has found out about a file.
+ * @typedef {object} Uploaded
+ * @property {string} file Its id.
+ * @property {number} bytes
+ * @property {string} type Its media type, by what is in it.
+ * @property {'image' | 'video' | 'audio' | 'other'} kind
+ * @property {number} [width]
+ * @property {number} [height]
+ * @property {boolean} [thumb] There is a small picture of it.
+ * @property {string} [blur]
+ * @property {number} [duration_ms]
+ * @property {number[]} [waveform]
+ */
 
-/** What one request carries, bytes: small enough that a drop costs little, large enough that round trips do not. */
+/** Up to here a file goes in one request. */
+const SMALL_BYTES = 262_144;
+/** What one request carries otherwise, bytes: small enough that a drop costs little, large enough that round trips do not. */
 const CHUNK_BYTES = 1_048_576;
 /** Attempts without progress until an upload is given up. */
 const ATTEMPTS_MAX = 8;
+/** A key is renewed when it lasts no longer than this, ms. */
+const KEY_SPARE = 300_000;
 /** Pictures whose object URLs are kept. */
 const PICTURES_MAX = 200;
 
@@ -31,6 +50,8 @@ export class Files {
   #fetch;
   /** Object URLs of what was downloaded. @type {Map<string, Promise<string>>} */
   #pictures = new Map();
+  /** @type {Map<string, {key: string, expires_at: number}>} */
+  #keys = new Map();
 
   /** @param {Client} client @param {typeof fetch} [fetcher] */
   constructor(client, fetcher) {
@@ -40,7 +61,18 @@ export class Files {
 
   /** Where a file is. @param {string} id @param {{thumb?: boolean}} [options] */
   url(id, { thumb = false } = {}) {
-    return `${this.#client.url}/im/v1/files/${encodeURIComponent(id)}${thumb ? '?thumb=1' : ''}`;
+    return `${this.#client.url}/im/v1/files/${encodeURIComponent(id)}${thumb ? '/thumb' : ''}`;
+  }
+
+  /** The same with a key in it, good for an hour, for what cannot show an `Authorization`: a player, a link. @param {string} id @param {{thumb?: boolean}} [options] @returns {Promise<string>} */
+  async signedUrl(id, { thumb = false } = {}) {
+    const known = this.#keys.get(id);
+    if (known && known.expires_at - KEY_SPARE > this.#client.serverTime()) return `${this.url(id, { thumb })}?key=${encodeURIComponent(known.key)}`;
+    const response = await this.#request(`${this.#client.url}/im/v1/file_key`, {
+      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ file: id }),
+    });
+    this.#keys.set(id, await response.json());
+    return this.signedUrl(id, { thumb });
   }
 
   /** A file's bytes. @param {string} id @param {{thumb?: boolean, signal?: AbortSignal}} [options] @returns {Promise<Blob>} */
@@ -71,52 +103,60 @@ export class Files {
    * Uploads, and goes on where it was after a drop.
    * @param {Blob} file @param {UploadOptions} [options] @returns {Promise<Uploaded>}
    */
-  async upload(file, { onProgress, signal, name, resume, onBegin } = {}) {
+  async upload(file, options = {}) {
+    const { onProgress, signal, resume } = options;
     const total = file.size;
-    /** @type {{id: string, offset: number} | undefined} */
-    let at = resume === undefined ? undefined : { id: resume, offset: -1 };
+    /** @type {{id: string, offset: number | undefined} | undefined} */
+    let at = resume === undefined ? undefined : { id: resume, offset: undefined };
     let failures = 0;
     for (;;) {
       try {
-        if (!at) {
-          const begun = await this.#begin(file, name ?? /** @type {any} */ (file).name, signal);
-          onBegin?.(begun.file);
-          if (begun.complete || (total > 0 && begun.offset >= total)) return tell(begun);
-          at = { id: begun.file, offset: begun.offset ?? 0 };
-        }
-        if (at.offset < 0) at.offset = await this.#offset(at.id, signal);
-        onProgress?.({ sent: at.offset, total });
-        const answer = await this.#send(at.id, at.offset, file, signal);
+        onProgress?.({ sent: at?.offset ?? 0, total });
+        const answer = at === undefined && total <= SMALL_BYTES ? await this.#sendAll(file, options) : await this.#sendPart(file, (at ??= await this.#begin(file, options)), signal);
         failures = 0;
-        at.offset = answer.offset ?? at.offset + Math.min(CHUNK_BYTES, total - at.offset);
-        onProgress?.({ sent: at.offset, total });
-        if (answer.complete ?? at.offset >= total) return { file: at.id, ...answer };
+        if (at) at.offset = answer.offset;
+        if (!answer.complete) continue;
+        onProgress?.({ sent: total, total });
+        const { complete, offset, ...uploaded } = answer;
+        return uploaded;
       } catch (error) {
-        if (signal?.aborted) throw error;
         const { code, again } = /** @type {YizhanError} */ (error);
-        if (at && code === 404) {
-          at = undefined; // It was forgotten meanwhile.
-        } else if (at && code === 409) {
-          at.offset = -1; // We do not agree on where we are.
-        } else if (again === 'never') throw error;
-        else if (at) at.offset = -1;
+        if (signal?.aborted || (again === 'never' && !(at && [404, 409].includes(code)))) throw error;
+        if (code === 404) at = undefined; // It was forgotten meanwhile.
+        else if (at) at.offset = undefined; // How much arrived is for the server to say.
         failures += 1;
-        if (failures >= ATTEMPTS_MAX) throw error;
+        if (failures >= ATTEMPTS_MAX) throw new YizhanError(code, String(/** @type {Error} */ (error).message), 'soon');
         await pause(typeof again === 'number' ? again * 1000 : 250 * 2 ** failures, signal);
       }
     }
-    /** @param {Uploaded} uploaded */
-    function tell(uploaded) {
-      onProgress?.({ sent: total, total });
-      return uploaded;
-    }
   }
 
-  /** @param {Blob} file @param {string | undefined} name @param {AbortSignal | undefined} signal */
-  async #begin(file, name, signal) {
+  /** @param {Blob} file @param {UploadOptions} options */
+  async #begin(file, { name, conversation, public: isPublic, signal, onBegin }) {
     const response = await this.#request(`${this.#client.url}/im/v1/files`, {
       method: 'POST', signal, headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ name, type: file.type || undefined, bytes: file.size }),
+      body: JSON.stringify({ name: nameOf(file, name), bytes: file.size, conversation, public: isPublic || undefined }),
+    });
+    const begun = await response.json();
+    onBegin?.(begun.file);
+    return { id: String(begun.file), offset: Number(begun.offset) || 0 };
+  }
+
+  /** A small file in one request. @param {Blob} file @param {UploadOptions} options */
+  async #sendAll(file, { name, conversation, public: isPublic, signal }) {
+    const query = new URLSearchParams({ name: nameOf(file, name) });
+    if (conversation !== undefined) query.set('conversation', conversation);
+    if (isPublic) query.set('public', 'true');
+    const response = await this.#request(`${this.#client.url}/im/v1/files?${query}`, { method: 'PUT', signal, body: file });
+    return { ...(await response.json()), complete: true };
+  }
+
+  /** @param {Blob} file @param {{id: string, offset: number | undefined}} at @param {AbortSignal | undefined} signal */
+  async #sendPart(file, at, signal) {
+    const offset = at.offset ?? (at.offset = await this.#offset(at.id, signal));
+    const response = await this.#request(this.url(at.id), {
+      method: 'PATCH', signal, body: file.slice(offset, offset + CHUNK_BYTES),
+      headers: { 'Upload-Offset': String(offset), 'Content-Type': 'application/octet-stream' },
     });
     return response.json();
   }
@@ -125,15 +165,6 @@ export class Files {
   async #offset(id, signal) {
     const response = await this.#request(this.url(id), { method: 'HEAD', signal });
     return Number(response.headers.get('Upload-Offset')) || 0;
-  }
-
-  /** @param {string} id @param {number} offset @param {Blob} file @param {AbortSignal | undefined} signal */
-  async #send(id, offset, file, signal) {
-    const response = await this.#request(this.url(id), {
-      method: 'PATCH', signal, body: file.slice(offset, offset + CHUNK_BYTES),
-      headers: { 'Upload-Offset': String(offset), 'Content-Type': 'application/octet-stream' },
-    });
-    return response.json();
   }
 
   /** @param {string} url @param {RequestInit} init @returns {Promise<Response>} */
@@ -157,6 +188,9 @@ export class Files {
     throw new YizhanError(code, told?.reason ?? `HTTP ${response.status}`, again);
   }
 }
+
+/** @param {Blob} file @param {string | undefined} name */
+const nameOf = (file, name) => name ?? /** @type {{name?: string}} */ (file).name ?? 'file';
 
 /** @param {number} ms @param {AbortSignal | undefined} signal @returns {Promise<void>} */
 function pause(ms, signal) {

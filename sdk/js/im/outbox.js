@@ -205,7 +205,7 @@ export class Outbox {
     const { row } = held;
     if (row.file && !row.content.file) {
       const uploaded = await this.#outside.upload(row.file, {
-        name: row.name, resume: row.upload, signal: held.abort.signal,
+        name: row.name, conversation: row.conversation, resume: row.upload, signal: held.abort.signal,
         onBegin: (id) => {
           row.upload = id;
           this.#outside.save(row.id, row);

@@ -29,6 +29,10 @@ export type Content = {
     thread?: number | undefined;
     mentions?: string[] | undefined;
     mention_all?: boolean | undefined;
+    /**
+     * All who are online.
+     */
+    mention_here?: boolean | undefined;
     priority?: "normal" | "high" | "low" | undefined;
     /**
      * Seconds from reading until it is gone.

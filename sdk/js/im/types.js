@@ -23,6 +23,7 @@
  * @property {number} [thread] The number of the message whose thread this one belongs to.
  * @property {string[]} [mentions]
  * @property {boolean} [mention_all]
+ * @property {boolean} [mention_here] All who are online.
  * @property {'low' | 'normal' | 'high'} [priority]
  * @property {number} [burn_s] Seconds from reading until it is gone.
  * @property {number} [expires_s] Seconds from sending until it is gone.
