@@ -19,7 +19,10 @@ use yizhan_talk::{Clock, Now};
 #[cfg(feature = "mqtt")]
 use yizhan_hub::Credentials;
 
-use crate::config::{Config, sections::KeepConfig};
+use crate::{
+    config::{Config, sections::KeepConfig},
+    im::all_spaces,
+};
 
 /// Passwords that wait for a thread; identity refuses before this is reached.
 const JOBS_MAX: usize = 1024;
@@ -35,6 +38,8 @@ pub(crate) struct Parts {
     /// Told when newer keys for JWTs are wanted.
     pub(crate) keys_wanted: Arc<Notify>,
     pub(crate) mqtt: Mqtt,
+    pub(crate) im: yizhan_im::Im,
+    pub(crate) im_work: yizhan_im::Work,
 }
 
 /// What others look at that the MQTT door fills; nothing where it is not built.
@@ -59,8 +64,7 @@ pub(crate) async fn compose(config: &Config, data: &Path) -> anyhow::Result<Part
     let hub_place: Arc<OnceLock<Hub>> = Arc::default();
     let seams = seams(hub_place.clone(), keys_wanted.clone());
     let identity = Identity::open(config.identity.clone(), store.as_ref(), seams).await?;
-    let spaces: Vec<Space> = config
-        .spaces
+    let spaces: Vec<Space> = all_spaces(config)
         .iter()
         .map(|(name, space)| space.space(name).with_context(|| format!("space.{name}")))
         .collect::<anyhow::Result<_>>()?;
@@ -75,10 +79,11 @@ pub(crate) async fn compose(config: &Config, data: &Path) -> anyhow::Result<Part
     .await
     .context("cannot open the spaces")?;
     store.tell_recovery();
+    let (im, im_work) = crate::im::open(config, &hub, &identity, store.as_ref()).await?;
     // Set once, here.
     drop(hub_place.set(hub.clone()));
     let site = Site::new(config.limits.clone(), clock.clone());
-    Ok(Parts { hub, hub_work, identity, store, clock, site, keys_wanted, mqtt: Mqtt::default() })
+    Ok(Parts { hub, hub_work, identity, store, clock, site, keys_wanted, mqtt: Mqtt::default(), im, im_work })
 }
 
 /// All doors, and what is to be done for them each second.
@@ -308,8 +313,8 @@ impl Stores {
         // Seconds since 1970 fit until 2106, and two starts are more than one second apart where it matters:
         // a position of the run before is not taken for one of this.
         let epoch = (clock.now().wall.as_millis() / 1000) as u32;
-        let on_disk = config.spaces.iter().filter(|(_, space)| space.keep == KeepConfig::Disk);
-        let configured = on_disk.map(|(name, _)| name.clone()).collect();
+        let on_disk = all_spaces(config).into_iter().filter(|(_, space)| space.keep == KeepConfig::Disk);
+        let configured = on_disk.map(|(name, _)| name).collect();
         let (data, config) = (data.to_owned(), config.store.clone());
         let disk =
             tokio::task::spawn_blocking(move || yizhan_disk::Disk::open(&data, &config, clock)).await??;

@@ -17,6 +17,7 @@ mod control;
 mod figures;
 #[cfg(all(feature = "admin", feature = "mqtt"))]
 mod follow;
+mod im;
 mod keys;
 mod limits;
 mod load;

@@ -75,6 +75,7 @@ struct Running {
     logs: Logs,
     identity: Identity,
     hub: Hub,
+    im: yizhan_im::Im,
     store: Arc<Stores>,
     figures: Arc<Figures>,
     clock: Arc<dyn Clock>,
@@ -95,7 +96,7 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
         parts = compose(&config, &data) => parts?,
         () = signals.stop() => return Ok(()),
     };
-    let Parts { hub, hub_work, identity, store, clock, mut site, keys_wanted, mqtt } = parts;
+    let Parts { hub, hub_work, identity, store, clock, mut site, keys_wanted, mqtt, im, im_work } = parts;
     let figures = Arc::new(Figures::new(Sources {
         hub: hub.clone(),
         net: site.meters(),
@@ -122,12 +123,15 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     for door in &doors.all {
         door.open(&mut site)?;
     }
-    let mut tasks = vec![tokio::spawn(hub_work)];
+    let mut tasks = vec![tokio::spawn(hub_work), tokio::spawn(im_work)];
     let open = site.start()?;
     listening.store(true, Relaxed);
     let keys = Arc::new(keys::Keys::new(identity.clone(), keys_wanted));
     tasks.push(tokio::spawn(keys.clone().run(shared.clone())));
-    tasks.push(tokio::spawn(tick(hub.clone(), doors.maintain, store.clone(), figures.clone())));
+    let mut maintain = doors.maintain;
+    let maintained = im.clone();
+    maintain.push(Box::new(move || maintained.maintain()));
+    tasks.push(tokio::spawn(tick(hub.clone(), maintain, store.clone(), figures.clone())));
     tasks.push(tokio::spawn(ring(hub.clone())));
     tasks.push(tokio::spawn(sweep(hub.clone(), identity.clone(), clock.clone())));
     let control = control::Control { store: store.clone(), mqtt, clock: clock.clone() };
@@ -142,6 +146,7 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
         logs,
         identity,
         hub,
+        im,
         store,
         figures,
         clock,
@@ -359,6 +364,7 @@ impl Running {
         for error in self.open.reload(new.limits.clone()) {
             error!(%error, "could not be read again: the old stays in force");
         }
+        self.im.set_config(new.im.clone());
         self.keys.refresh();
         for (name, limits) in old.new_limits(&new) {
             self.store.disk.set_limits(&name, limits);
@@ -382,6 +388,11 @@ impl Running {
         self.figures.set_draining();
         self.hub.stop();
         let cut = self.open.drain(within).await;
+        // What chats remember is written by a task that runs still.
+        match tokio::time::timeout(CLOSE_WITHIN, self.im.save()).await {
+            Ok(saved) => saved.context("cannot save the conversations")?,
+            Err(_) => anyhow::bail!("the conversations were not saved within {CLOSE_WITHIN:?}"),
+        }
         for task in &self.tasks {
             task.abort();
         }

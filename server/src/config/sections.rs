@@ -45,6 +45,9 @@ pub(crate) struct Config {
     /// Spaces in a config file stand instead of the built-in ones.
     #[serde(rename = "space")]
     pub(crate) spaces: IndexMap<String, SpaceConfig>,
+    /// Instant messaging: conversations under `im/#`. Their spaces are `im` (`im/c/#`, on disk), `im-live`,
+    /// `im-people` and `im-rooms`; one of these names in the config stands instead.
+    pub(crate) im: yizhan_im::Config,
     /// Who may come in, and who may do what.
     pub(crate) identity: yizhan_identity::Config,
     /// What is written about what happens.
@@ -382,6 +385,7 @@ impl Config {
             server: Server { drain_within: new.server.drain_within, ..self.server.clone() },
             limits: new.limits.clone(),
             identity: new.identity.clone(),
+            im: new.im.clone(),
             spaces: self.with_limits_of(&new),
             log: LogConfig { format: self.log.format, level: new.log.level },
             ..self.clone()

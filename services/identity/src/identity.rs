@@ -355,6 +355,26 @@ pub(crate) fn cut(name: &str) -> &str {
     &name[..name.floor_char_boundary(USER_BYTES_MAX)]
 }
 
+impl Identity {
+    /// Whether somebody may come in by this name: one with an account that is not disabled, a guest, or anybody
+    /// where another system says who there is (JWT, certificates).
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn knows(&self, user: &str) -> Result<bool, StoreError> {
+        if let Some(account) = self.0.accounts.find(user).await? {
+            return Ok(!account.disabled);
+        }
+        let config = self.0.config.load();
+        if user.starts_with(crate::names::GUEST_MARK) {
+            return Ok(config.guests != crate::config::Entry::Off);
+        }
+        let elsewhere = config.jwt.secret.is_some() || config.jwt.jwks_url.is_some();
+        let by_certificate = config.certificates == crate::config::Certificates::Any;
+        Ok(crate::names::check_user(user).is_ok() && (elsewhere || by_certificate))
+    }
+}
+
 impl Access for Identity {
     fn admit(
         &self,
@@ -395,6 +415,6 @@ impl Access for Identity {
 
     /// Not with a token that has rules of its own: they name topics, and a service is more than its topics.
     fn may_ask(&self, who: &Principal, _service: &str) -> bool {
-        !crate::names::is_narrow(who)
+        !is_narrow(who)
     }
 }

@@ -85,15 +85,19 @@ struct Ended {
 
 pub(crate) fn operations() -> Vec<Op> {
     vec![
-        op("attach", "This session is a device of chats; after each reconnect, before all else.", |im: Im, caller: Caller, input: Attach| async move {
-            im.attach(&caller, input)
-        }),
+        op(
+            "attach",
+            "This session is a device of chats; after each reconnect, before all else.",
+            |im: Im, caller: Caller, input: Attach| async move { im.attach(&caller, input) },
+        ),
         op("devices", "One's devices that are here.", |im: Im, caller: Caller, _: Nothing| async move {
             Ok(im.devices(&caller))
         }),
-        op("logout_others", "Ends the sessions of one's other devices.", |im: Im, caller: Caller, _: Nothing| async move {
-            Ok(im.logout_others(&caller))
-        }),
+        op(
+            "logout_others",
+            "Ends the sessions of one's other devices.",
+            |im: Im, caller: Caller, _: Nothing| async move { Ok(im.logout_others(&caller)) },
+        ),
     ]
 }
 
@@ -105,7 +109,8 @@ impl Im {
         }
         let device = device.map(Arc::from).or_else(|| caller.who.device.clone());
         let device = device.unwrap_or_else(|| caller.session.to_string().into());
-        let attached = Attached { session: caller.session, device, platform, since: caller.now.wall.as_millis() };
+        let attached =
+            Attached { session: caller.session, device, platform, since: caller.now.wall.as_millis() };
         self.inner.online.attach(&caller.who.user, attached);
         let config = self.config();
         Ok(AttachedAs {
@@ -138,7 +143,8 @@ impl Im {
     }
 
     fn logout_others(&self, caller: &Caller) -> Ended {
-        let others = self.inner.online.of(&caller.who.user).into_iter().filter(|a| a.session != caller.session);
+        let others =
+            self.inner.online.of(&caller.who.user).into_iter().filter(|a| a.session != caller.session);
         let mut ended = 0;
         for other in others {
             let close = Close::new(4010, "you logged this device out from another one", Again::Never);

@@ -79,7 +79,18 @@ impl What {
 
 /// How much a message matters where not all can be delivered (chatrooms under load).
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema, Default,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    Default,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
@@ -306,7 +317,9 @@ impl Content {
             return Err(bad("'facts' and 'origin' are the server's to set".to_owned()));
         }
         let long = |name: &str, text: &Option<String>, max: usize| match text {
-            Some(text) if text.len() > max => Err(bad(format!("'{name}' has {} bytes, at most {max}", text.len()))),
+            Some(text) if text.len() > max => {
+                Err(bad(format!("'{name}' has {} bytes, at most {max}", text.len())))
+            }
             _ => Ok(()),
         };
         long("text", &self.text, TEXT_BYTES_MAX)?;
@@ -336,18 +349,31 @@ impl Content {
 
     fn check_kind(&self) -> Result<(), Wrong> {
         let need = |there: bool, what: &str| {
-            if there { Ok(()) } else { Err(bad(format!("a message of kind '{}' needs {what}", self.kind.name()))) }
+            if there {
+                Ok(())
+            } else {
+                Err(bad(format!("a message of kind '{}' needs {what}", self.kind.name())))
+            }
         };
         match self.kind {
-            What::Text => need(self.text.as_deref().is_some_and(|t| !t.trim().is_empty()), "a 'text' that is not empty"),
-            What::Image | What::Voice | What::Video | What::File => need(self.file.is_some(), "a 'file' that was uploaded"),
+            What::Text => {
+                need(self.text.as_deref().is_some_and(|t| !t.trim().is_empty()), "a 'text' that is not empty")
+            }
+            What::Image | What::Voice | What::Video | What::File => {
+                need(self.file.is_some(), "a 'file' that was uploaded")
+            }
             What::Location => {
                 let good = |v: Option<f64>, max: f64| v.is_some_and(|v| v.abs() <= max);
-                need(good(self.latitude, 90.0) && good(self.longitude, 180.0), "'latitude' and 'longitude' in degrees")
+                need(
+                    good(self.latitude, 90.0) && good(self.longitude, 180.0),
+                    "'latitude' and 'longitude' in degrees",
+                )
             }
             What::Card => need(self.user.is_some(), "a 'user'"),
             What::Custom => need(self.custom.is_some(), "a 'type'"),
-            What::Forward => need(self.conversation.is_some() && self.seq.is_some(), "'conversation' and 'seq'"),
+            What::Forward => {
+                need(self.conversation.is_some() && self.seq.is_some(), "'conversation' and 'seq'")
+            }
             What::Merged => need((1..=MERGED_MAX).contains(&self.items.len()), "1 to 100 'items'"),
             What::Command => need(self.data.is_some(), "'data'"),
         }

@@ -271,7 +271,13 @@ impl Conversation {
             events: names::events(&id),
             live: names::live(&id),
             id,
-            state: Mutex::new(State { info, members, head, overlays: FxHashMap::default(), moved: Vec::new() }),
+            state: Mutex::new(State {
+                info,
+                members,
+                head,
+                overlays: FxHashMap::default(),
+                moved: Vec::new(),
+            }),
             used_at: AtomicU64::new(0),
             written: AtomicU64::new(0),
         }

@@ -122,9 +122,11 @@ impl Im {
         if let Some(names) = header(record, MENTIONS) {
             for name in names.lines() {
                 if name != &**from
-                    && let Some((user, member)) = state.members.get_key_value(name).map(|(u, _)| u.clone()).and_then(|user| {
-                        state.members.get_mut(&user).map(|member| (user, member))
-                    })
+                    && let Some((user, member)) = state
+                        .members
+                        .get_key_value(name)
+                        .map(|(u, _)| u.clone())
+                        .and_then(|user| state.members.get_mut(&user).map(|member| (user, member)))
                     && member.mentioned(record.seq)
                 {
                     rows.push(conversation.member_row(&user, member));
@@ -183,7 +185,8 @@ impl Im {
     }
 
     async fn apply_late(&self, records: &[Arc<Record>]) -> Result<(), StoreError> {
-        let Some(Place::Messages(id) | Place::Events(id)) = Place::of(records[0].message.topic.as_str()) else {
+        let Some(Place::Messages(id) | Place::Events(id)) = Place::of(records[0].message.topic.as_str())
+        else {
             return Ok(());
         };
         match self.conversation(id).await {
@@ -198,7 +201,12 @@ impl Im {
     }
 
     /// Says what changed in a conversation, to all who are in it and to who comes later.
-    pub(crate) fn event(&self, conversation: &Conversation, by: &yizhan_hub::message::Sender, event: &impl serde::Serialize) {
+    pub(crate) fn event(
+        &self,
+        conversation: &Conversation,
+        by: &yizhan_hub::message::Sender,
+        event: &impl serde::Serialize,
+    ) {
         self.kept(&conversation.events, by, event);
     }
 
@@ -206,7 +214,10 @@ impl Im {
         let publish = yizhan_hub::link::Publish {
             content: yizhan_hub::Content::Json,
             // Events are plain structs with text keys: nothing of them cannot be written as JSON.
-            ..yizhan_hub::link::Publish::new(topic.clone(), serde_json::to_vec(event).unwrap_or_default().into())
+            ..yizhan_hub::link::Publish::new(
+                topic.clone(),
+                serde_json::to_vec(event).unwrap_or_default().into(),
+            )
         };
         // It is in line; what it tells of is safe in its row, whatever becomes of it.
         drop(self.inner.hub.publish_as(self.now(), by.clone(), publish));

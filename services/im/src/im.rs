@@ -10,8 +10,8 @@ use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use yizhan_hub::{
-    Action, Answer, Batch, Content as Body, Filter, Hub, Principal, Record, SessionId, Store, StoreError, Topic,
-    Verdict,
+    Action, Answer, Batch, Content as Body, Filter, Hub, Principal, Record, SessionId, Store, StoreError,
+    Topic, Verdict,
     link::Publish,
     message::SpaceId,
     service::{Ask, Caller, Service},
@@ -69,7 +69,12 @@ impl Im {
     ///
     /// # Errors
     /// The store failed.
-    pub async fn open(hub: Hub, store: &dyn Store, config: Config, seams: Seams) -> Result<(Self, Work), StoreError> {
+    pub async fn open(
+        hub: Hub,
+        store: &dyn Store,
+        config: Config,
+        seams: Seams,
+    ) -> Result<(Self, Work), StoreError> {
         let ledger = Arc::new(Ledger::new(store.table("im")?));
         let ops = operations::all().into_iter().map(|op| (op.name, op)).collect();
         // A constant.
@@ -155,7 +160,12 @@ impl Im {
     }
 
     /// Tells users something that is not kept: a record of `topic` in their streams.
-    pub(crate) fn tell<'a>(&self, users: impl Iterator<Item = &'a Arc<str>>, topic: &Topic, event: &impl serde::Serialize) {
+    pub(crate) fn tell<'a>(
+        &self,
+        users: impl Iterator<Item = &'a Arc<str>>,
+        topic: &Topic,
+        event: &impl serde::Serialize,
+    ) {
         let mut streams = Vec::new();
         self.inner.online.streams(users, &mut streams);
         if streams.is_empty() {
@@ -309,7 +319,11 @@ async fn hear_late(im: Weak<Inner>) {
     loop {
         let next = std::future::poll_fn(|cx| {
             let Some(inner) = im.upgrade() else { return std::task::Poll::Ready(None) };
-            if inner.hearing.poll_late(cx) { std::task::Poll::Ready(Some(inner)) } else { std::task::Poll::Pending }
+            if inner.hearing.poll_late(cx) {
+                std::task::Poll::Ready(Some(inner))
+            } else {
+                std::task::Poll::Pending
+            }
         });
         let Some(inner) = next.await else { return };
         if let Err(error) = (Im { inner }).replay().await {

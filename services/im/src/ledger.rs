@@ -136,7 +136,13 @@ impl Ledger {
         });
         pending.begun += 1;
         let waiting = std::mem::take(&mut pending.waiting);
-        Some(Cut { number: pending.begun, rows, applied, waiting, announce: std::mem::take(&mut pending.announce) })
+        Some(Cut {
+            number: pending.begun,
+            rows,
+            applied,
+            waiting,
+            announce: std::mem::take(&mut pending.announce),
+        })
     }
 
     async fn write(&self, cut: Cut) -> Vec<Arc<Conversation>> {

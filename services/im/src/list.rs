@@ -72,13 +72,19 @@ impl Row {
 
 pub(crate) fn operations() -> Vec<Op> {
     vec![
-        op("list", "One's conversations with last message and unread count, newest first.", |im: Im, caller: Caller, input: List| async move {
-            im.list(caller, input).await
-        }),
-        op("conversation", "One conversation with all there is to know.", |im: Im, caller: Caller, input: OfConversation| async move {
-            let conversation = im.conversation(&input.conversation).await?;
-            im.entry(&conversation, &caller.who.user).await
-        }),
+        op(
+            "list",
+            "One's conversations with last message and unread count, newest first.",
+            |im: Im, caller: Caller, input: List| async move { im.list(caller, input).await },
+        ),
+        op(
+            "conversation",
+            "One conversation with all there is to know.",
+            |im: Im, caller: Caller, input: OfConversation| async move {
+                let conversation = im.conversation(&input.conversation).await?;
+                im.entry(&conversation, &caller.who.user).await
+            },
+        ),
     ]
 }
 
@@ -88,7 +94,8 @@ impl Im {
         let limit = input.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
         let after = input.after.as_deref().map(rank_of).transpose()?;
         let since = input.since.as_deref().map(|text| {
-            text.parse::<u64>().map_err(|_| Wrong::BadInput("'since' is the 'sync' of an earlier answer".to_owned()))
+            text.parse::<u64>()
+                .map_err(|_| Wrong::BadInput("'since' is the 'sync' of an earlier answer".to_owned()))
         });
         let since = since.transpose()?;
         let now = self.now().wall.as_millis();
@@ -106,7 +113,8 @@ impl Im {
             };
             let changed = row.member.changed_at.max(row.info.changed_at).max(row.head.active_at);
             let rank = row.rank();
-            if since.is_none_or(|since| changed >= since) && after.as_ref().is_none_or(|after| rank > *after) {
+            if since.is_none_or(|since| changed >= since) && after.as_ref().is_none_or(|after| rank > *after)
+            {
                 ranked.push((rank, row));
             }
         }
@@ -116,7 +124,10 @@ impl Im {
             ranked.truncate(limit);
         }
         ranked.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let next = ranked.last().filter(|_| more).map(|((pinned, active, id), _)| format!("{}.{}.{id}", pinned.0, active.0));
+        let next = ranked
+            .last()
+            .filter(|_| more)
+            .map(|((pinned, active, id), _)| format!("{}.{}.{id}", pinned.0, active.0));
         let conversations = self.shown(me, ranked, now).await?;
         let sync = now.saturating_sub(SYNC_SLACK_MS).to_string();
         Ok(Listed { conversations, next, unread, mentions, sync })
@@ -124,9 +135,8 @@ impl Im {
 
     /// Rows as entries, each with its last message.
     async fn shown(&self, me: &str, ranked: Vec<(Rank, Row)>, now: u64) -> Result<Vec<Entry>, Wrong> {
-        let visible = |row: &Row| {
-            row.head.last.clone().filter(|last| row.member.shows(last.seq, row.info.from_join()))
-        };
+        let visible =
+            |row: &Row| row.head.last.clone().filter(|last| row.member.shows(last.seq, row.info.from_join()));
         let lasts: Vec<_> = ranked.iter().map(|(_, row)| visible(row)).collect();
         let keys: Vec<Bytes> = ranked
             .iter()
@@ -160,7 +170,9 @@ impl Im {
             let count = page.len();
             after = page.last().map(|(key, _)| key.clone());
             for (key, value) in page {
-                let Some(id) = key.get(prefix.len()..).and_then(|id| std::str::from_utf8(id).ok()) else { continue };
+                let Some(id) = key.get(prefix.len()..).and_then(|id| std::str::from_utf8(id).ok()) else {
+                    continue;
+                };
                 match self.inner.conversations.find(id) {
                     Some(found) => {
                         let state = found.lock();
@@ -186,9 +198,15 @@ impl Im {
                 found.push((id, member, info));
             }
         }
-        let of: Vec<(Arc<str>, u64)> = found.iter().map(|(id, _, info)| (id.clone(), info.created_at)).collect();
+        let of: Vec<(Arc<str>, u64)> =
+            found.iter().map(|(id, _, info)| (id.clone(), info.created_at)).collect();
         let heads = self.heads(&of).await?;
-        rows.extend(found.into_iter().zip(heads).map(|((id, member, info), head)| Row { id, info, member, head }));
+        rows.extend(found.into_iter().zip(heads).map(|((id, member, info), head)| Row {
+            id,
+            info,
+            member,
+            head,
+        }));
         Ok(rows)
     }
 }

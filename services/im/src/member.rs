@@ -16,7 +16,18 @@ const DEVICES_MAX: usize = 16;
 
 /// What somebody may do in a conversation.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema, Default,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    Default,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -147,7 +158,8 @@ impl Member {
             None => {
                 if self.delivered.len() >= DEVICES_MAX {
                     // The one that is furthest behind was not here for the longest time.
-                    let oldest = (0..self.delivered.len()).min_by_key(|at| self.delivered[*at].1).unwrap_or(0);
+                    let oldest =
+                        (0..self.delivered.len()).min_by_key(|at| self.delivered[*at].1).unwrap_or(0);
                     self.delivered.remove(oldest);
                 }
                 self.delivered.push((device.clone(), 0));
@@ -194,7 +206,8 @@ impl Member {
     pub(crate) fn unread(&self, me: &str, newest: u64, recalled: &[(u64, Arc<str>)], from_join: bool) -> u64 {
         let from = self.read.max(self.hidden_through(from_join));
         let own = self.own.len() - self.own.partition_point(|seq| *seq <= from);
-        let gone = recalled.iter().rev().take_while(|(seq, _)| *seq > from).filter(|(_, by)| &**by != me).count();
+        let gone =
+            recalled.iter().rev().take_while(|(seq, _)| *seq > from).filter(|(_, by)| &**by != me).count();
         newest.saturating_sub(from).saturating_sub((own + gone) as u64)
     }
 

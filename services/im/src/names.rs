@@ -54,8 +54,8 @@ impl Kind {
             b'r' => Self::Room,
             _ => return None,
         };
-        let good = (12..=64).contains(&id.len())
-            && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let good =
+            (12..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         good.then_some(kind)
     }
 }
@@ -238,7 +238,15 @@ mod tests {
         for user in ["ann", "a/b", "50%", "guest:x#+", "王\n小"] {
             assert_eq!(Place::of(stream(user).as_str()), Some(Place::Stream(user.into())), "{user}");
         }
-        for bad in ["im/c/x", "im/c/gaaaaaaaaaaaaaaaa/", "im/c/gaaaaaaaaaaaaaaaa/x", "im/u/", "im/u/%61", "im/u/a%", "im"] {
+        for bad in [
+            "im/c/x",
+            "im/c/gaaaaaaaaaaaaaaaa/",
+            "im/c/gaaaaaaaaaaaaaaaa/x",
+            "im/u/",
+            "im/u/%61",
+            "im/u/a%",
+            "im",
+        ] {
             assert_eq!(Place::of(bad), None, "{bad}");
         }
     }

@@ -12,7 +12,18 @@ use crate::names;
 
 /// What a client runs on.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema, Default, PartialOrd, Ord,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    Default,
+    PartialOrd,
+    Ord,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Platform {

@@ -122,15 +122,21 @@ struct ReadElsewhere<'a> {
 
 pub(crate) fn operations() -> Vec<Op> {
     vec![
-        op("read", "Everything up to a message is read; cursors never go back.", |im: Im, caller: Caller, input: Read| async move {
-            im.read(caller, input).await
-        }),
-        op("delivered", "What this device has, by conversation.", |im: Im, caller: Caller, input: Delivered| async move {
-            im.delivered(caller, input).await
-        }),
-        op("receipts", "Who has a message, and who has read it.", |im: Im, caller: Caller, input: OfMessage| async move {
-            im.receipts(caller, input).await
-        }),
+        op(
+            "read",
+            "Everything up to a message is read; cursors never go back.",
+            |im: Im, caller: Caller, input: Read| async move { im.read(caller, input).await },
+        ),
+        op(
+            "delivered",
+            "What this device has, by conversation.",
+            |im: Im, caller: Caller, input: Delivered| async move { im.delivered(caller, input).await },
+        ),
+        op(
+            "receipts",
+            "Who has a message, and who has read it.",
+            |im: Im, caller: Caller, input: OfMessage| async move { im.receipts(caller, input).await },
+        ),
     ]
 }
 
@@ -252,7 +258,8 @@ impl Im {
         let from = &message.message.from.user;
         let state = conversation.lock();
         state.member(&caller.who.user)?;
-        let others = state.members.iter().filter(|(user, member)| *user != from && member.joined_seq < input.seq);
+        let others =
+            state.members.iter().filter(|(user, member)| *user != from && member.joined_seq < input.seq);
         let (mut read, mut delivered, mut members) = (0, 0, 0);
         let mut users = Vec::new();
         for (user, member) in others {

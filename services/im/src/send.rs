@@ -99,9 +99,11 @@ struct Sent {
 }
 
 pub(crate) fn operations() -> Vec<Op> {
-    vec![op("send", "Sends a message to a conversation or a person.", |im: Im, caller: Caller, input: Send| async move {
-        im.send(caller, input).await
-    })]
+    vec![op(
+        "send",
+        "Sends a message to a conversation or a person.",
+        |im: Im, caller: Caller, input: Send| async move { im.send(caller, input).await },
+    )]
 }
 
 impl Im {
@@ -201,7 +203,12 @@ impl Im {
     }
 
     /// Fills in what only the server knows: what a file is, what a forwarded message was.
-    async fn complete(&self, _caller: &Caller, _conversation: &Arc<Conversation>, content: &mut Content) -> Result<(), Wrong> {
+    async fn complete(
+        &self,
+        _caller: &Caller,
+        _conversation: &Arc<Conversation>,
+        content: &mut Content,
+    ) -> Result<(), Wrong> {
         if content.kind == What::Card
             && let Some(user) = &content.user
             && !(self.inner.seams.exists)(user.as_str().into()).await
@@ -233,7 +240,12 @@ impl Im {
             if member.blocks {
                 return Err(Wrong::NotAllowed("you have blocked this person: unblock them first"));
             }
-            if state.info.peer_of(user).and_then(|peer| state.members.get(peer)).is_some_and(|peer| peer.blocks) {
+            if state
+                .info
+                .peer_of(user)
+                .and_then(|peer| state.members.get(peer))
+                .is_some_and(|peer| peer.blocks)
+            {
                 return Err(Wrong::Blocked);
             }
         }
@@ -282,7 +294,13 @@ impl Im {
     }
 
     /// Something for the programs of those who are here.
-    fn command(&self, conversation: &Conversation, from: &Sender, content: &Content, members: &[Arc<str>]) -> Called<Answer> {
+    fn command(
+        &self,
+        conversation: &Conversation,
+        from: &Sender,
+        content: &Content,
+        members: &[Arc<str>],
+    ) -> Called<Answer> {
         #[derive(Serialize)]
         struct Command<'a> {
             event: &'static str,
@@ -291,8 +309,13 @@ impl Im {
         }
         let event = Command { event: "command", from: &from.user, data: &content.data };
         self.tell(members.iter(), &conversation.live, &event);
-        let receipt =
-            Receipt { position: None, seq: 0, at: self.now().wall, durability: Durability::None, duplicate: false };
+        let receipt = Receipt {
+            position: None,
+            seq: 0,
+            at: self.now().wall,
+            durability: Durability::None,
+            duplicate: false,
+        };
         Called::Done(Answer::Published(receipt))
     }
 }
@@ -305,7 +328,9 @@ fn read(publish: &Publish) -> Result<(Arc<str>, Content), Wrong> {
         None => return Err(Wrong::NoSuch("conversation")),
     };
     if publish.key.is_some() || publish.delay.is_some() {
-        return Err(Wrong::BadInput("messages of conversations have no key, are not retained and not delayed".to_owned()));
+        return Err(Wrong::BadInput(
+            "messages of conversations have no key, are not retained and not delayed".to_owned(),
+        ));
     }
     Ok((id, Content::of_publish(publish)?))
 }

@@ -167,7 +167,8 @@ impl Overlay {
 impl Im {
     /// One message's record.
     pub(crate) async fn record(&self, conversation: &Conversation, seq: u64) -> Result<Arc<Record>, Wrong> {
-        let mut records = self.records(conversation, Range::Between(seq.saturating_sub(1), seq + 1), 1).await?;
+        let mut records =
+            self.records(conversation, Range::Between(seq.saturating_sub(1), seq + 1), 1).await?;
         records.pop().filter(|r| r.seq == seq).ok_or(Wrong::NoSuch("message"))
     }
 
@@ -188,7 +189,12 @@ impl Im {
     }
 
     /// What became of messages since, by their numbers: of all from `first` to `last`.
-    pub(crate) async fn overlays(&self, id: &str, first: u64, last: u64) -> Result<BTreeMap<u64, Overlay>, Wrong> {
+    pub(crate) async fn overlays(
+        &self,
+        id: &str,
+        first: u64,
+        last: u64,
+    ) -> Result<BTreeMap<u64, Overlay>, Wrong> {
         /// Rows read at once.
         const ROWS: usize = 1024;
         let mut found = BTreeMap::new();

@@ -1,0 +1,84 @@
+//! Instant messaging as this server has it: its spaces, and what it needs of the other parts.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use indexmap::IndexMap;
+use yizhan_hub::{Hub, Store};
+use yizhan_identity::{Identity, administers};
+use yizhan_im::{Im, Seams, Work};
+
+use crate::config::{
+    Config,
+    sections::{KeepConfig, LagConfig, SpaceConfig},
+};
+
+/// Records of chatrooms that are kept in memory, all rooms together.
+const ROOMS_RECORDS_MAX: u64 = 100_000;
+/// Bytes of them.
+const ROOMS_BYTES_MAX: u64 = 64 << 20;
+
+/// The spaces of the config, and those of conversations where the config has none by their names.
+pub(crate) fn all_spaces(config: &Config) -> IndexMap<String, SpaceConfig> {
+    let mut spaces = config.spaces.clone();
+    let of = |topics: &str, keep, lag| SpaceConfig {
+        topics: Some(topics.into()),
+        keep,
+        lag,
+        ..SpaceConfig::default()
+    };
+    let kept = SpaceConfig {
+        dedup_age_max: config.im.dedup_for,
+        dedup_ids_max: config.im.dedup_ids_max,
+        ..of("im/c/#", KeepConfig::Disk, LagConfig::CatchUp)
+    };
+    let rooms = SpaceConfig {
+        records_max: Some(ROOMS_RECORDS_MAX),
+        bytes_max: Some(ROOMS_BYTES_MAX),
+        ..of("im/r/#", KeepConfig::Memory, LagConfig::Skip)
+    };
+    for (name, space) in [
+        ("im", kept),
+        ("im-live", of("im/c/+/live", KeepConfig::Nothing, LagConfig::Skip)),
+        ("im-people", of("im/u/#", KeepConfig::Nothing, LagConfig::Skip)),
+        ("im-rooms", rooms),
+    ] {
+        spaces.entry(name.to_owned()).or_insert(space);
+    }
+    spaces
+}
+
+/// Opens instant messaging and puts it in its place in the hub.
+///
+/// # Errors
+/// The store failed.
+pub(crate) async fn open(
+    config: &Config,
+    hub: &Hub,
+    identity: &Identity,
+    store: &dyn Store,
+) -> anyhow::Result<(Im, Work)> {
+    let (knowing, kicking) = (identity.clone(), hub.clone());
+    let seams = Seams {
+        random: Arc::new(rand::random::<u128>),
+        exists: Arc::new(move |user| {
+            let identity = knowing.clone();
+            Box::pin(async move {
+                identity.knows(&user).await.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "an account could not be looked up");
+                    false
+                })
+            })
+        }),
+        administers: Arc::new(administers),
+        // One that has ended by itself meanwhile is as good.
+        kick: Arc::new(move |session, close| drop(kicking.kick(session, close))),
+        before: None,
+        search: None,
+    };
+    let opened = Im::open(hub.clone(), store, config.im.clone(), seams)
+        .await
+        .context("cannot open the conversations")?;
+    hub.serve(vec![Arc::new(opened.0.clone())]);
+    Ok(opened)
+}
