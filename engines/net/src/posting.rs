@@ -29,8 +29,13 @@ pub enum PostError {
     #[error("no answer within {0:?}")]
     Late(Duration),
     /// The answer is larger than allowed.
-    #[error("the answer has more than {0} bytes")]
-    TooLarge(usize),
+    #[error("the answer has more than {bytes_max} bytes")]
+    TooLarge {
+        /// Bytes that are taken.
+        bytes_max: usize,
+        /// Its status.
+        status: u16,
+    },
     /// The network or TLS failed.
     #[error("{0}")]
     Failed(String),
@@ -119,23 +124,26 @@ impl Poster {
         let response =
             self.client.request(request).await.map_err(|error| PostError::Failed(explain(&error)))?;
         let (head, body) = response.into_parts();
-        let body = read(body, bytes_max).await?;
-        Ok(Posted { status: head.status.as_u16(), headers: head.headers, body })
+        let status = head.status.as_u16();
+        let Some(body) = read(body, bytes_max).await? else {
+            return Err(PostError::TooLarge { bytes_max, status });
+        };
+        Ok(Posted { status, headers: head.headers, body })
     }
 }
 
-/// A body of at most so many bytes. A larger one is not read on, and its connection is closed.
-async fn read(mut body: Incoming, bytes_max: usize) -> Result<Bytes, PostError> {
+/// A body of at most so many bytes. A larger one is `None`: it is not read on, and its connection is closed.
+async fn read(mut body: Incoming, bytes_max: usize) -> Result<Option<Bytes>, PostError> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| PostError::Failed(explain(&error)))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > bytes_max {
-            return Err(PostError::TooLarge(bytes_max));
+            return Ok(None);
         }
         bytes.extend_from_slice(&data);
     }
-    Ok(bytes.freeze())
+    Ok(Some(bytes.freeze()))
 }
 
 /// The error with its causes: the outermost says little.
@@ -217,7 +225,7 @@ mod tests {
             server(b"HTTP/1.1 200 OK\r\ncontent-length: 104857600\r\n\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")
                 .await;
         let posted = poster.post(&large, &[], Bytes::new(), 16, SOON).await;
-        assert_eq!(posted.unwrap_err(), PostError::TooLarge(16));
+        assert_eq!(posted.unwrap_err(), PostError::TooLarge { bytes_max: 16, status: 200 });
         let (garbage, _garbage) = server(b"\0\0 what \r\n\r\n").await;
         assert!(matches!(
             poster.post(&garbage, &[], Bytes::new(), 16, SOON).await,
