@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use yizhan_talk::Timestamp;
 
 use crate::{
-    message::{Message, Position, Record, SpaceId},
+    message::{Content, Message, Position, Record, SpaceId},
     space::Space,
     topic::{Filter, Topic},
 };
@@ -58,6 +58,32 @@ pub trait Journal: Send + Sync + 'static {
         page: PageSize,
     ) -> BoxFuture<'a, Result<Page, StoreError>>;
 
+    /// The newest record of each of these topics, in their order; `None` where nothing is left of one. Cheaper
+    /// than a [`history`](Self::history) of each.
+    fn newest_each<'a>(
+        &'a self,
+        topics: &'a [Topic],
+    ) -> BoxFuture<'a, Result<Vec<Option<Arc<Record>>>, StoreError>>;
+
+    /// The numbers of the newest records of these topics, in their order, from memory; 0 for one that is not
+    /// known. The record itself may be gone.
+    fn newest_seqs(&self, topics: &[Topic]) -> Vec<u64>;
+
+    /// For each lane the place behind which everything lies that was taken at this moment or later: just before
+    /// the first such record, or at the head. Where the clock went back, older ones lie behind it, too. Where
+    /// retention took some of them, reading on from there says so.
+    fn since(&self, at: Timestamp) -> BoxFuture<'_, Result<Vec<Position>, StoreError>>;
+
+    /// Erases what was said, for good: the records of a topic with these numbers lose body, headers and content
+    /// type ([`Content::Binary`](crate::message::Content::Binary)) wherever the journal has them, on disk by
+    /// writing over them. They keep place, number, key, time and sender. An erased record is no key's value any
+    /// more. Safe when the future is ready; erasing again changes nothing. Gives how many were erased by this
+    /// call; numbers of which nothing is left are passed over.
+    ///
+    /// # Errors
+    /// What kept it from being done. It may have been done in part, or will be after a restart.
+    fn erase<'a>(&'a self, topic: &'a Topic, seqs: Vec<u64>) -> BoxFuture<'a, Result<u64, StoreError>>;
+
     /// The newest record of each key of each matching topic: the topics' state. At most `records_max`, in
     /// the order of positions.
     fn state<'a>(
@@ -71,6 +97,18 @@ pub trait Journal: Send + Sync + 'static {
 
     /// What the journal holds and costs.
     fn figures(&self) -> JournalFigures;
+}
+
+/// A record without what was said in it: what [`Journal::erase`] leaves. `None` where nothing was said.
+#[must_use]
+pub fn emptied(record: &Record) -> Option<Record> {
+    let said = &record.message;
+    if said.body.is_empty() && said.headers.is_empty() && said.content == Content::Binary {
+        return None;
+    }
+    let message =
+        Message { content: Content::Binary, headers: [].into(), body: Bytes::new(), ..said.clone() };
+    Some(Record::new(record.position, record.seq, record.at, message))
 }
 
 /// Who hears of records once they are safe.

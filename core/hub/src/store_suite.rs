@@ -5,6 +5,7 @@
 //! block_on(store_suite::run(suite));
 //! ```
 
+mod erase;
 mod model;
 mod retention;
 mod tables;
@@ -70,11 +71,17 @@ pub async fn run(mut suite: Suite) -> usize {
         ids_are_forgotten_by_number,
         what_was_given_is_what_is_read,
         topics_are_listed_in_order,
+        erase::what_was_said_is_gone_and_all_else_stays,
+        erase::an_erased_record_is_no_keys_value,
+        erase::the_newest_of_each_topic_is_found,
+        erase::the_first_since_a_moment_is_found,
         retention::by_number,
         retention::by_age,
         retention::by_bytes,
         retention::a_gap_is_told,
         retention::the_state_outlives_it,
+        retention::what_outlived_it_is_erased,
+        retention::what_it_took_since_a_moment_is_told,
         tables::a_value_has_a_version_that_grows,
         tables::putting_happens_only_as_expected,
         tables::of_many_who_put_at_once_one_wins,

@@ -62,6 +62,13 @@ impl<T> Log<T> {
         self.items.get(usize::try_from(index).ok()?).map(|(item, _)| item)
     }
 
+    /// The item at a position, to change it; its weight stays.
+    #[must_use]
+    pub fn at_mut(&mut self, position: u64) -> Option<&mut T> {
+        let index = position.checked_sub(self.oldest())?;
+        self.items.get_mut(usize::try_from(index).ok()?).map(|(item, _)| item)
+    }
+
     /// The items at `from` and behind it, oldest first. What is gone is left out.
     pub fn from(&self, from: u64) -> impl Iterator<Item = (u64, &T)> {
         let oldest = self.oldest();

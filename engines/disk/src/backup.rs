@@ -6,8 +6,10 @@
 
 use std::{
     fs,
-    io::{self, BufReader, BufWriter, Read, Write},
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use yizhan_hub::store::StoreError;
@@ -19,6 +21,7 @@ use crate::{
     disk::{self, Disk, OpenError},
     files::{self, Files, SystemFiles},
     journal::DiskJournal,
+    lane::Lane,
     registry::{self, Registered},
     segment::HEADER_BYTES,
     tables::{SPACES, Tables},
@@ -92,6 +95,8 @@ struct Linked {
     path: PathBuf,
     /// How much of it belongs to the backup.
     bytes: u64,
+    /// The lane and base of a segment: parts of it may be erased while it is copied.
+    segment: Option<(Arc<Lane>, u64)>,
 }
 
 impl Disk {
@@ -113,6 +118,8 @@ impl Disk {
         let staging = self.folder().join(STAGING);
         clear(self.folder()).map_err(BackupError::io(&staging))?;
         let result = self.backup_through(&staging, to, progress);
+        let journals = self.journals();
+        journals.iter().flat_map(|j| &j.lanes).for_each(|lane| lane.log.note_overwrites(false));
         // The second names cost nothing but the space of what retention deletes meanwhile.
         clear(self.folder()).map_err(BackupError::io(&staging))?;
         result
@@ -128,6 +135,7 @@ impl Disk {
         let lanes: Vec<_> = journals.iter().flat_map(|journal| &journal.lanes).collect();
         // Nothing is deleted and no shelf changes while names are given and the snapshot is taken.
         let care: Vec<_> = lanes.iter().map(|lane| lane.care.lock()).collect();
+        lanes.iter().for_each(|lane| lane.log.note_overwrites(true));
         let mut linked = vec![];
         for journal in &journals {
             link_journal(journal, self.folder(), staging, &mut linked)?;
@@ -136,8 +144,11 @@ impl Disk {
         drop(care);
         let total: u64 = linked.iter().map(|l| l.bytes).sum();
         let mut copied = Copied { listed: vec![], done: 0, total, progress };
-        for Linked { path, bytes } in linked {
+        for Linked { path, bytes, segment } in linked {
             copied.copy(&staging.join(&path), to, &path, bytes)?;
+            if let Some((lane, base)) = segment {
+                copied.copy_erased(&lane, base, &staging.join(&path), &to.join(&path))?;
+            }
         }
         let rows = to.join(ROWS);
         let written = self.tables.export(&snapshot, &rows);
@@ -161,17 +172,18 @@ fn link_journal(
     linked: &mut Vec<Linked>,
 ) -> Result<(), BackupError> {
     for lane in &journal.lanes {
-        let mut link = |path: &Path, bytes: u64| {
+        let mut link = |path: &Path, bytes: u64, base: Option<u64>| {
             let below = path.strip_prefix(folder).unwrap_or(path).to_owned();
             let second = staging.join(&below);
             let above = second.parent().unwrap_or(staging);
             fs::create_dir_all(above).map_err(BackupError::io(above))?;
             fs::hard_link(path, &second).map_err(BackupError::io(path))?;
-            linked.push(Linked { path: below, bytes });
+            let segment = base.map(|base| (lane.clone(), base));
+            linked.push(Linked { path: below, bytes, segment });
             Ok::<(), BackupError>(())
         };
         for segment in lane.log.segments() {
-            link(&segment.path, HEADER_BYTES + segment.bytes())?;
+            link(&segment.path, HEADER_BYTES + segment.bytes(), Some(segment.base))?;
         }
         let names = lane.log.files.list(&lane.log.folder).map_err(BackupError::io(&lane.log.folder))?;
         // One that stands behind the end of what is copied could not be used.
@@ -180,7 +192,7 @@ fn link_journal(
         {
             let path = lane.log.folder.join(checkpoint::file_name(newest));
             let bytes = fs::metadata(&path).map_err(BackupError::io(&path))?.len();
-            link(&path, bytes)?;
+            link(&path, bytes, None)?;
         }
     }
     Ok(())
@@ -229,6 +241,37 @@ impl Copied<'_> {
         safe.map_err(BackupError::io(&target))?;
         let path = below.to_string_lossy().into_owned();
         self.list(&path, (crc, copied));
+        Ok(())
+    }
+}
+
+impl Copied<'_> {
+    /// Copies again what was erased in the last file while it was copied: what was read may be half of each.
+    fn copy_erased(&mut self, lane: &Lane, base: u64, from: &Path, to: &Path) -> Result<(), BackupError> {
+        let Some(listed) = self.listed.last_mut() else { return Ok(()) };
+        let (mut any, bytes) = (false, listed.bytes);
+        lane.log.each_overwritten(base, |begin, end| {
+            let (source, copy) = (fs::File::open(from), fs::File::options().write(true).open(to));
+            let (source, copy) = (source.map_err(BackupError::io(from))?, copy.map_err(BackupError::io(to))?);
+            let mut piece = vec![0; end.min(bytes).saturating_sub(begin) as usize];
+            source.read_exact_at(&mut piece, begin).map_err(BackupError::io(from))?;
+            any = true;
+            copy.write_all_at(&piece, begin).and_then(|()| copy.sync_all()).map_err(BackupError::io(to))
+        })?;
+        if any {
+            let mut copy =
+                BufReader::with_capacity(PIECE_BYTES, fs::File::open(to).map_err(BackupError::io(to))?);
+            listed.crc = 0;
+            loop {
+                let piece = copy.fill_buf().map_err(BackupError::io(to))?;
+                if piece.is_empty() {
+                    break;
+                }
+                let len = piece.len();
+                listed.crc = crc32c::crc32c_append(listed.crc, piece);
+                copy.consume(len);
+            }
+        }
         Ok(())
     }
 }

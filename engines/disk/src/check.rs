@@ -14,6 +14,7 @@ use crate::{
     checkpoint,
     codec::{Frame, LanePlace},
     disk::{self, OpenError},
+    erase::AsErased,
     files::{Files, SystemFiles},
     registry::{self, Registered},
     segment::{self, HEADER_BYTES, Holds, Segment},
@@ -146,7 +147,7 @@ impl Checking<'_> {
             let mut space = SpaceCheck { name, ..SpaceCheck::default() };
             for lane in lanes {
                 self.checkpoints(&lane)?;
-                self.lane(&lane, &mut space)?;
+                self.lane(&lane, tables, &mut space)?;
                 self.shelf(&lane, tables, &mut space)?;
             }
             self.report.spaces.push(space);
@@ -175,11 +176,11 @@ impl Checking<'_> {
         Ok(())
     }
 
-    fn lane(&mut self, lane: &LaneFiles, space: &mut SpaceCheck) -> Result<(), OpenError> {
+    fn lane(&mut self, lane: &LaneFiles, tables: &Tables, space: &mut SpaceCheck) -> Result<(), OpenError> {
         let begin = lane.bases.first().copied().unwrap_or(0);
         let mut chains: FxHashMap<String, Chain> = FxHashMap::default();
         for (segment, next) in lane.segments() {
-            let read = self.segment(lane, &segment, next, begin, &mut chains, space);
+            let read = self.segment(lane, tables, (&segment, next), begin, &mut chains, space);
             read.map_err(OpenError::io(&segment.path))?;
         }
         space.topics += chains.len() as u64;
@@ -189,13 +190,14 @@ impl Checking<'_> {
     fn segment(
         &mut self,
         lane: &LaneFiles,
-        segment: &Segment,
-        next: Option<u64>,
+        tables: &Tables,
+        (segment, next): (&Segment, Option<u64>),
         begin: u64,
         chains: &mut FxHashMap<String, Chain>,
         space: &mut SpaceCheck,
     ) -> std::io::Result<()> {
-        let (file, _) = segment.file(&SystemFiles)?;
+        // What a crash has interrupted the next start finishes: that is no damage.
+        let file = AsErased::open(&SystemFiles, tables, &lane.place, segment, next)?;
         let mut header = [0; HEADER_BYTES as usize];
         let read = file.read_at(&mut header, 0)?;
         if !segment::is_header(&header[..read], &lane.place, segment.base) {

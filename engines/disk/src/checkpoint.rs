@@ -63,6 +63,9 @@ impl Lane {
     pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
         let _care = self.care.lock();
         self.clear_stale()?;
+        if let Err(error) = self.finish_erasing() {
+            tracing::warn!(%error, folder = %self.log.folder.display(), "erasing is not finished yet");
+        }
         let log = &self.log;
         let segments: Vec<(u64, Holds)> = log.segments().iter().map(|s| (s.base, s.holds())).collect();
         let end = segments.last().map_or(0, |(_, holds)| holds.end);

@@ -15,6 +15,9 @@
 //! The head has a checksum of its own, so that following a topic's chain does not read bodies. The frame
 //! says its own offset, so bytes that stand where they do not belong are never taken for valid. The group's
 //! offset tells a torn write, which nobody was told about, from damage to what was acknowledged.
+//!
+//! A record that was erased keeps its frame, with a shorter head, and zeros up to the frame's end: places do
+//! not move. A flag says that these zeros are no body.
 
 use std::sync::Arc;
 
@@ -47,6 +50,8 @@ const HAS_DEVICE: u8 = 8;
 const QOS_AT_MOST_ONCE: u8 = 16;
 const QOS_AT_LEAST_ONCE: u8 = 32;
 const QOS: u8 = QOS_AT_MOST_ONCE | QOS_AT_LEAST_ONCE;
+/// What stands behind the head is no body.
+const ERASED: u8 = 64;
 
 /// A record's place, as numbers in its lane: its logical offset plus one, so that 0 is before everything.
 pub(crate) type Place = u64;
@@ -175,6 +180,7 @@ impl<'a> Frame<'a> {
         if crc32c::crc32c(body) != frame.preamble.body_crc {
             return Err(BadFrame::BadChecksum);
         }
+        let body = if frame.flags & ERASED == 0 { body } else { &[] };
         Ok((frame, body))
     }
 
@@ -271,7 +277,40 @@ pub(crate) fn frame_len(message: &Message, at_lag: u64) -> Option<usize> {
 pub(crate) fn write(into: &mut Vec<u8>, group: u64, links: &Links, message: &Message) {
     let start = into.len();
     into.extend_from_slice(&[0; PREAMBLE_BYTES]);
-    let flags = if message.key.is_some() { HAS_KEY } else { 0 }
+    write_head(into, 0, links, message);
+    let head_end = into.len() - start;
+    into.extend_from_slice(&message.body);
+    let frame = &mut into[start..];
+    let frame_len = frame.len();
+    write_preamble(&mut frame[..head_end], frame_len, crc32c::crc32c(&message.body), group, links);
+}
+
+/// A frame's preamble and head without what the message said; zeros up to `frame_len` belong behind them. The
+/// message must be the one that was written there, its body and headers taken out, so that it needs no more
+/// room than before.
+pub(crate) fn write_erased(frame_len: usize, group: u64, links: &Links, message: &Message) -> Vec<u8> {
+    let mut head = vec![0; PREAMBLE_BYTES];
+    write_head(&mut head, ERASED, links, message);
+    let frame_len = frame_len.max(head.len());
+    let zeros = frame_len - head.len();
+    write_preamble(&mut head, frame_len, crc_of_zeros(zeros), group, links);
+    head
+}
+
+fn crc_of_zeros(mut len: usize) -> u32 {
+    let zeros = [0; 16 << 10];
+    let mut crc = 0;
+    while len > 0 {
+        let piece = len.min(zeros.len());
+        crc = crc32c::crc32c_append(crc, &zeros[..piece]);
+        len -= piece;
+    }
+    crc
+}
+
+fn write_head(into: &mut Vec<u8>, erased: u8, links: &Links, message: &Message) {
+    let flags = erased
+        | if message.key.is_some() { HAS_KEY } else { 0 }
         | if message.id.is_some() { HAS_ID } else { 0 }
         | if message.expires_at.is_some() { HAS_EXPIRY } else { 0 }
         | if message.from.device.is_some() { HAS_DEVICE } else { 0 }
@@ -315,19 +354,19 @@ pub(crate) fn write(into: &mut Vec<u8>, group: u64, links: &Links, message: &Mes
         w.leb128_bytes(name.as_bytes());
         w.leb128_bytes(value.as_bytes());
     }
-    let head_len = into.len() - start - PREAMBLE_BYTES;
-    into.extend_from_slice(&message.body);
-    let frame = &mut into[start..];
+}
+
+/// Fills in the preamble in front of a head.
+fn write_preamble(head: &mut [u8], frame_len: usize, body_crc: u32, group: u64, links: &Links) {
     let len_of = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
-    let frame_len = frame.len();
-    frame[0..4].copy_from_slice(&len_of(frame_len));
-    frame[4..8].copy_from_slice(&len_of(head_len));
-    frame[12..16].copy_from_slice(&crc32c::crc32c(&message.body).to_le_bytes());
-    frame[16..24].copy_from_slice(&(links.place - 1).to_le_bytes());
-    frame[24..32].copy_from_slice(&group.to_le_bytes());
-    let head = &frame[12..PREAMBLE_BYTES + head_len];
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&frame[..8]), head);
-    frame[8..12].copy_from_slice(&crc.to_le_bytes());
+    let head_len = head.len() - PREAMBLE_BYTES;
+    head[0..4].copy_from_slice(&len_of(frame_len));
+    head[4..8].copy_from_slice(&len_of(head_len));
+    head[12..16].copy_from_slice(&body_crc.to_le_bytes());
+    head[16..24].copy_from_slice(&(links.place - 1).to_le_bytes());
+    head[24..32].copy_from_slice(&group.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&head[..8]), &head[12..]);
+    head[8..12].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// Reads arbitrary bytes as a frame in every way that the store does: for fuzzing. Whatever comes, this

@@ -247,6 +247,9 @@ impl Disk {
         self.keeper.stop();
         for journal in self.journals.lock().values() {
             journal.lanes.iter().for_each(|lane| lane.queue.close());
+            journal.lanes.iter().for_each(|lane| lane.erasing.close());
+            // Whoever is in the middle of it comes to an end.
+            journal.lanes.iter().for_each(|lane| drop(lane.care.lock()));
         }
         for thread in self.threads.lock().drain(..) {
             if thread.join().is_err() {

@@ -14,14 +14,24 @@ use crate::{
     codec::{Links, Place},
     index::{GoOn, Index},
     lane::Lane,
-    log::{Unread, record_of},
+    log::{Unread, corrupt, record_of},
     read::Gathered,
+    segment::Step,
     shelf,
 };
 
 /// Records between the newest one and the asked-for number that are stepped over in memory; further back
 /// the files are quicker, and the thread that asked must not be held up.
 const RECENT_STEPS_MAX: u64 = 512;
+
+/// What memory knows of a topic's newest record.
+pub(crate) enum Newest {
+    /// Nothing is left of the topic.
+    Nothing,
+    Record(Arc<Record>),
+    /// It is in the files.
+    At(Place),
+}
 
 /// A key of a topic, and where its newest record is.
 struct Keyed {
@@ -54,6 +64,9 @@ impl Lane {
         let mut gathered = Gathered::new(size);
         let mut place = chain.newest();
         while place > begin {
+            if gathered.is_full() {
+                return Some(newest_page(gathered, false));
+            }
             let kept = self.recent.find(place)?;
             if kept.links.seq < before {
                 if !gathered.fits(kept.record.message.body.len()) {
@@ -96,6 +109,9 @@ impl Lane {
             place = found.map_or(0, |l| if l.seq < before { l.place } else { 0 });
         }
         while place > begin {
+            if gathered.is_full() {
+                return Ok(newest_page(gathered, false));
+            }
             let (record, links) = self.record_and_links(place)?;
             if !gathered.fits(record.message.body.len()) {
                 return Ok(newest_page(gathered, false));
@@ -104,6 +120,53 @@ impl Lane {
             place = links.prev;
         }
         Ok(newest_page(gathered, true))
+    }
+
+    /// The newest record of a topic, where memory knows.
+    pub(crate) fn newest_recent(&self, topic: &Topic) -> Newest {
+        let newest = self.index.read().topic(topic.as_str()).map_or(0, |entry| entry.chain.newest());
+        if newest <= self.log.begin() {
+            return Newest::Nothing;
+        }
+        self.recent.find(newest).map_or(Newest::At(newest), |kept| Newest::Record(kept.record))
+    }
+
+    /// The newest record of a topic; `None` where nothing is left of it.
+    pub(crate) fn newest_of(&self, topic: &Topic) -> Result<Option<Arc<Record>>, StoreError> {
+        self.again(|| match self.newest_recent(topic) {
+            Newest::Nothing => Ok(None),
+            Newest::Record(record) => Ok(Some(record)),
+            Newest::At(place) => Ok(Some(Arc::new(self.log.record(place)?.0))),
+        })
+    }
+
+    /// The place before the first record that was taken at a moment or later; the head where none was, and 0
+    /// where retention took such ones.
+    pub(crate) fn since_place(&self, at: Timestamp) -> Result<Place, StoreError> {
+        self.again(|| {
+            let end = self.log.newest();
+            if self.deleted.load(Relaxed) > 0 && at.0 <= self.deleted_at.load(Relaxed) {
+                return Ok(0);
+            }
+            for segment in self.log.segments() {
+                let holds = segment.holds();
+                if holds.records == 0 || holds.last_at < at {
+                    continue;
+                }
+                let mut scan = self.log.scan(&segment, segment.base)?;
+                loop {
+                    let (offset, at_end) = (scan.at(), scan.is_at_end());
+                    match scan.step().map_err(|_| corrupt(&segment, offset + 1))? {
+                        Step::Frame(frame, _) if frame.links.place > end => return Ok(end),
+                        Step::Frame(frame, _) if frame.links.at >= at => return Ok(frame.links.place - 1),
+                        Step::Frame(..) => {}
+                        Step::End if at_end => break,
+                        Step::End | Step::Bad(_) => return Err(corrupt(&segment, offset + 1)),
+                    }
+                }
+            }
+            Ok(end)
+        })
     }
 
     fn record_and_links(&self, place: Place) -> Result<(Arc<Record>, Links), Unread> {
@@ -202,8 +265,11 @@ impl Lane {
                 GoOn::Yes
             });
             keyed.sort_unstable_by_key(|k| k.place);
-            keyed.truncate(records_max);
-            keyed.iter().map(|k| self.keyed(k)).collect()
+            // One that was erased is no value any more.
+            let value = |record: &Result<Arc<Record>, Unread>| {
+                record.as_ref().map_or(true, |record| !record.message.body.is_empty())
+            };
+            keyed.iter().map(|k| self.keyed(k)).filter(value).take(records_max).collect()
         })
     }
 
@@ -250,7 +316,7 @@ impl Lane {
         });
         let summary = |(topic, chain): (Topic, Chain)| {
             // Where the files cannot be read now, reading the topic will say so; the listing goes on.
-            let oldest_seq = self.oldest_seq(&topic, &chain, begin).unwrap_or(chain.seq + 1);
+            let oldest_seq = self.again(|| self.oldest_seq(&topic, &chain, begin)).unwrap_or(chain.seq + 1);
             TopicSummary { topic, newest_seq: chain.seq, oldest_seq }
         };
         found.into_iter().map(summary).collect()

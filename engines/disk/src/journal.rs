@@ -18,7 +18,7 @@ use yizhan_hub::{
 };
 use yizhan_talk::Timestamp;
 
-use crate::{keep, lane::Lane, meters::Meters};
+use crate::{history::Newest, keep, lane::Lane, meters::Meters};
 
 /// Threads that read files are tokio's blocking ones: a cold disk must never hold up a thread that serves
 /// others. This bounds how many work at once; what memory can answer never comes here.
@@ -143,6 +143,56 @@ impl Journal for DiskJournal {
         }
         let (lane, topic) = (lane.clone(), topic.clone());
         self.readers.run(move || lane.history_files(&topic, range, size)).boxed()
+    }
+
+    fn newest_each<'a>(
+        &'a self,
+        topics: &'a [Topic],
+    ) -> BoxFuture<'a, Result<Vec<Option<Arc<Record>>>, StoreError>> {
+        let mut newest = vec![None; topics.len()];
+        // What is not in memory, by lane and place: in this order it lies on the disk.
+        let mut rest = vec![];
+        for (i, topic) in topics.iter().enumerate() {
+            let lane = self.lane_of(topic);
+            match lane.newest_recent(topic) {
+                Newest::Nothing => {}
+                Newest::Record(record) => newest[i] = Some(record),
+                Newest::At(place) => rest.push((lane.place().lane, place, i, topic.clone())),
+            }
+        }
+        if rest.is_empty() {
+            return std::future::ready(Ok(newest)).boxed();
+        }
+        rest.sort_unstable();
+        let lanes = self.lanes.clone();
+        let read = move || {
+            for (lane, _, i, topic) in rest {
+                newest[i] = lanes[usize::from(lane)].newest_of(&topic)?;
+            }
+            Ok(newest)
+        };
+        self.readers.run(read).boxed()
+    }
+
+    fn newest_seqs(&self, topics: &[Topic]) -> Vec<u64> {
+        let seq = |topic: &Topic| {
+            let index = self.lane_of(topic).index.read();
+            index.topic(topic.as_str()).map_or(0, |entry| entry.chain.seq)
+        };
+        topics.iter().map(seq).collect()
+    }
+
+    fn since(&self, at: Timestamp) -> BoxFuture<'_, Result<Vec<Position>, StoreError>> {
+        let lanes = self.lanes.clone();
+        let read = move || {
+            let place = |lane: &Arc<Lane>| Ok(lane.place().position(lane.since_place(at)?));
+            lanes.iter().map(place).collect()
+        };
+        self.readers.run(read).boxed()
+    }
+
+    fn erase<'a>(&'a self, topic: &'a Topic, seqs: Vec<u64>) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.lane_of(topic).erase(topic, seqs)
     }
 
     fn state<'a>(

@@ -170,7 +170,7 @@ impl Lane {
                 Some(frame.to_vec()),
             ))),
             // It was reported as damaged when it was read; reading the state will say so, too.
-            Err(Unread::Failed(StoreError::Corrupt { .. }) | Unread::Gone) => Ok(None),
+            Err(Unread::Damaged(_) | Unread::Gone) => Ok(None),
             Err(Unread::Failed(error)) => Err(error),
         }
     }

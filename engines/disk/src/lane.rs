@@ -22,6 +22,7 @@ use crate::{
     codec::{LanePlace, Place},
     config::Config,
     dedup::{Ids, Known, Seen},
+    erase::Erasing,
     files::{File, Files},
     index::Index,
     log::Log,
@@ -78,6 +79,7 @@ pub(crate) struct Lane {
     /// Where the newest checkpoint stands.
     pub(crate) checkpointed: AtomicU64,
     pub(crate) wishes: Wishes,
+    pub(crate) erasing: Erasing,
     /// Why nothing more can be written, once that is so.
     pub(crate) failed: OnceLock<StoreError>,
 }
@@ -138,6 +140,7 @@ impl Lane {
             deleted: AtomicU64::new(0),
             checkpointed: AtomicU64::new(0),
             wishes: Wishes::default(),
+            erasing: Erasing::default(),
             failed: OnceLock::new(),
         }
     }

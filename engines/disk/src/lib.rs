@@ -19,6 +19,7 @@ mod codec;
 mod config;
 mod dedup;
 mod disk;
+mod erase;
 mod files;
 mod history;
 mod index;
@@ -52,6 +53,8 @@ pub use repair::{RepairReport, repair};
 mod tests {
     mod backup;
     mod crash;
+    mod erase;
+    mod lane;
     mod sim_files;
     mod store;
     mod support;

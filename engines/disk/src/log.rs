@@ -11,12 +11,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use yizhan_hub::{message::Record, store::StoreError};
 
 use crate::{
     codec::{BadFrame, Frame, LanePlace, Links, Place, Preamble},
-    files::{File, Files},
+    erase::Intent,
+    files::{File, Files, is_full},
     segment::{Scan, Segment},
 };
 
@@ -30,6 +31,8 @@ const FRAME_GUESS: usize = 2048;
 pub(crate) enum Unread {
     /// Retention took it.
     Gone,
+    /// What is there, at this place for people, is not what was written; or it was being erased.
+    Damaged(String),
     /// The store failed.
     Failed(StoreError),
 }
@@ -38,6 +41,10 @@ impl From<Unread> for StoreError {
     fn from(unread: Unread) -> Self {
         match unread {
             Unread::Gone => Self::Failed("retention took a record while it was read: ask again".into()),
+            Unread::Damaged(place) => {
+                tracing::error!(place, "damaged data was read");
+                Self::Corrupt { place }
+            }
             Unread::Failed(error) => error,
         }
     }
@@ -55,6 +62,16 @@ pub(crate) struct Log {
     end: AtomicU64,
     /// Place of the newest safe record.
     newest: AtomicU64,
+    /// Held for writing while a record is written over.
+    overwriting: RwLock<Overwritten>,
+}
+
+/// What was written over while a backup is made.
+#[derive(Debug, Default)]
+pub(crate) struct Overwritten {
+    noted: bool,
+    /// A segment's base, and where in its file, from and to.
+    ranges: Vec<(u64, u64, u64)>,
 }
 
 impl Log {
@@ -68,6 +85,7 @@ impl Log {
             open_files_max: open_files_max.max(2),
             end: AtomicU64::new(0),
             newest: AtomicU64::new(0),
+            overwriting: RwLock::default(),
         }
     }
 
@@ -201,6 +219,48 @@ impl Log {
         })
     }
 
+    /// Writes over a record. It is not safe yet.
+    pub(crate) fn overwrite(&self, intent: &Intent) -> Result<Arc<Segment>, Unread> {
+        let segment = self.segment_of(intent.place)?;
+        let (file, at) = (self.file(&segment)?, segment.at(intent.place - 1));
+        let mut overwriting = self.overwriting.write();
+        if overwriting.noted {
+            overwriting.ranges.push((segment.base, at, at + intent.frame_len() as u64));
+        }
+        intent.write(&*file, at).map_err(|error| {
+            tracing::warn!(file = %segment.path.display(), %error, "a record could not be erased yet");
+            Unread::Failed(if is_full(&error) {
+                StoreError::Full
+            } else {
+                StoreError::Failed(format!("{} cannot be written: {error}", segment.path.display()))
+            })
+        })?;
+        drop(overwriting);
+        Ok(segment)
+    }
+
+    /// As long as this is held, nothing is written over.
+    pub(crate) fn hold_still(&self) -> RwLockReadGuard<'_, Overwritten> {
+        self.overwriting.read()
+    }
+
+    /// Begins or ends noting what is written over.
+    pub(crate) fn note_overwrites(&self, noted: bool) {
+        *self.overwriting.write() = Overwritten { noted, ranges: vec![] };
+    }
+
+    /// Shows what was written over in a segment since that is noted: where in its file, from and to. Nothing is
+    /// written over meanwhile.
+    pub(crate) fn each_overwritten<E>(
+        &self,
+        base: u64,
+        mut each: impl FnMut(u64, u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let overwriting = self.overwriting.read();
+        let mut here = overwriting.ranges.iter().filter(|range| range.0 == base);
+        here.try_for_each(|(_, from, to)| each(*from, *to))
+    }
+
     /// A scan of one segment from `at`, up to its safe end.
     pub(crate) fn scan(&self, segment: &Arc<Segment>, at: u64) -> Result<Scan, Unread> {
         let file = self.file(segment)?;
@@ -216,7 +276,5 @@ pub(crate) fn record_of(bytes: &Bytes, place: Place, lane: &LanePlace) -> Result
 
 /// What is at a place is not what was written.
 pub(crate) fn corrupt(segment: &Segment, place: Place) -> Unread {
-    let place = segment.describe(place - 1);
-    tracing::error!(place, "damaged data was read");
-    Unread::Failed(StoreError::Corrupt { place })
+    Unread::Damaged(segment.describe(place - 1))
 }

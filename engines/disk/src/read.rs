@@ -56,6 +56,11 @@ impl Gathered {
             || (self.records.len() < self.size.records_max && self.bytes + body_len <= self.size.bytes_max)
     }
 
+    /// Whether nothing more fits, whatever its length.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.records.is_empty() && self.records.len() >= self.size.records_max
+    }
+
     pub(crate) fn push(&mut self, record: Arc<Record>) {
         self.bytes += record.message.body.len();
         self.records.push(record);
@@ -68,14 +73,23 @@ impl Gathered {
 }
 
 impl Lane {
-    /// Runs a read again where retention came in between.
+    /// Runs a read again where retention or erasing came in between.
     pub(crate) fn again<T>(&self, mut read: impl FnMut() -> Result<T, Unread>) -> Result<T, StoreError> {
         let mut result = read();
         for _ in 1..ATTEMPTS_MAX {
-            if !matches!(result, Err(Unread::Gone)) {
-                break;
+            match result {
+                Err(Unread::Gone) => result = read(),
+                Err(Unread::Damaged(_)) => {
+                    // While nothing is written over, damage is damage.
+                    let still = self.log.hold_still();
+                    result = read();
+                    drop(still);
+                    if matches!(result, Err(Unread::Damaged(_))) {
+                        break;
+                    }
+                }
+                _ => break,
             }
-            result = read();
         }
         Ok(result?)
     }

@@ -64,6 +64,16 @@ impl Recent {
         row.kept.get(i).cloned()
     }
 
+    /// Puts another record at a place, where one is in the row.
+    pub(crate) fn replace(&self, place: Place, record: Arc<Record>) {
+        let mut row = self.row.write();
+        let Ok(i) = row.kept.binary_search_by_key(&place, |kept| kept.links.place) else { return };
+        if let Some(kept) = row.kept.get_mut(i) {
+            let gone = std::mem::replace(&mut kept.record, record.clone());
+            row.bytes = row.bytes - gone.message.weight() + record.message.weight();
+        }
+    }
+
     /// Up to `most` records behind a place, in order; `None` where the row begins later.
     pub(crate) fn behind(&self, place: Place, most: usize) -> Option<Vec<Kept>> {
         let row = self.row.read();

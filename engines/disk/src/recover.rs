@@ -14,6 +14,7 @@ use crate::{
     checkpoint::{self, Content, Summary},
     codec::{Frame, LanePlace},
     dedup::{Ids, Seen},
+    erase,
     index::IsTombstone,
     lane::{Lane, Shape, Surroundings},
     log::Unread,
@@ -117,6 +118,10 @@ impl Opening<'_> {
         let mut bases: Vec<u64> = names.iter().filter_map(|name| segment::base_of(name)).collect();
         bases.sort_unstable();
         self.drop_unborn(&mut bases)?;
+        let erased = erase::finish(files, &*self.lane.around.shelf, &log.lane, &log.folder, &bases)?;
+        if erased > 0 {
+            tracing::info!(folder = %log.folder.display(), erased, "erasing that a crash cut off was finished");
+        }
         let summary = self.load_checkpoint(&names)?;
         let begin = bases.first().copied().unwrap_or(summary.end);
         // A checkpoint tells what is on the shelf only if nothing was deleted since that it had not seen.

@@ -21,6 +21,7 @@ use crate::{
     check::LaneFiles,
     codec::{self, Links},
     disk::{self, OpenError},
+    erase,
     files::{Files, SystemFiles},
     registry,
     segment::{self, HEADER_BYTES},
@@ -77,6 +78,8 @@ fn repair_all(
     let total = lanes.iter().map(|(_, _, bytes, _)| bytes).sum();
     let (mut report, mut done) = (RepairReport::default(), 0);
     for (name, registered, bytes, lane) in lanes {
+        // What a crash has interrupted is no damage.
+        erase::finish(&SystemFiles, &**tables, &lane.place, &lane.folder, &lane.bases)?;
         let lost = damage(&lane)?;
         if !lost.is_empty() {
             report.lost.extend(lost);

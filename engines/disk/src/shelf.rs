@@ -26,6 +26,7 @@ pub(crate) trait Shelf: Send + Sync + 'static {
 const PREFIX_BYTES: usize = 5;
 const KEYED: u8 = b'k';
 const DORMANT: u8 = b'd';
+const INTENT: u8 = b'e';
 
 fn prefix(lane: &LanePlace, kind: u8) -> Vec<u8> {
     let mut key = vec![];
@@ -54,6 +55,23 @@ pub(crate) fn keyed_row(lane: &LanePlace, topic: &str, key: &str) -> Vec<u8> {
     row.push(0);
     row.extend_from_slice(key.as_bytes());
     row
+}
+
+/// The prefix of all that is to be erased in a lane.
+pub(crate) fn intent_prefix(lane: &LanePlace) -> Vec<u8> {
+    prefix(lane, INTENT)
+}
+
+/// The row of what is to be written over the record at a place.
+pub(crate) fn intent_row(lane: &LanePlace, place: Place) -> Vec<u8> {
+    let mut row = prefix(lane, INTENT);
+    row.extend_from_slice(&place.to_be_bytes());
+    row
+}
+
+/// The place in an [`intent_row`]; `None` where it is none.
+pub(crate) fn place_of_intent(row: &[u8]) -> Option<Place> {
+    row.get(PREFIX_BYTES..)?.try_into().ok().map(u64::from_be_bytes)
 }
 
 /// Topic and key of a [`keyed_row`]; `None` where it is none.

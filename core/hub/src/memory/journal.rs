@@ -20,6 +20,7 @@ use crate::{
     space::{Dedup, Keep, Limits, Space},
     store::{
         Appended, Journal, JournalFigures, Missed, Page, PageSize, Range, StoreError, Tail, TopicSummary,
+        emptied,
     },
     topic::{Filter, Topic},
 };
@@ -47,6 +48,8 @@ struct Inside {
     order: u64,
     records: u64,
     bytes: u64,
+    /// The latest moment of a record that retention took, by lane.
+    lost_at: Vec<Timestamp>,
     /// Records that the tail has not been shown.
     unshown: VecDeque<Arc<Record>>,
 }
@@ -76,6 +79,7 @@ impl MemoryJournal {
             order: 0,
             records: 0,
             bytes: 0,
+            lost_at: Vec::new(),
             unshown: VecDeque::new(),
         };
         inside.configure(space);
@@ -185,16 +189,34 @@ impl MemoryJournal {
         }
     }
 
+    fn since_now(&self, at: Timestamp) -> Vec<Position> {
+        let inside = self.inside.lock();
+        let before = |(log, lane): (&Log<Kept>, u16)| {
+            let lost = inside.lost_at.get(usize::from(lane)).is_some_and(|lost| *lost >= at);
+            let first = log.from(0).find(|(_, kept)| kept.record.at >= at);
+            let offset = first.map_or_else(|| log.next() - 1, |(offset, _)| offset - 1);
+            self.place(lane, if lost { 0 } else { offset })
+        };
+        inside.lanes.iter().zip(0..).map(before).collect()
+    }
+
+    fn newest_now(&self, topics: &[Topic]) -> Vec<Option<Arc<Record>>> {
+        let inside = self.inside.lock();
+        let newest = |topic: &Topic| {
+            let of_topic = inside.topics.find(topic)?;
+            let log = inside.lanes.get(usize::from(of_topic.lane))?;
+            Some(log.at(*of_topic.offsets.back()?)?.record.clone())
+        };
+        topics.iter().map(newest).collect()
+    }
+
     fn history_now(&self, topic: &Topic, range: Range, page: PageSize) -> Page {
         let inside = self.inside.lock();
         let mut found = Page { records: Vec::new(), through: None, at_end: true, missed: Missed::NONE };
         let Some(of_topic) = inside.topics.find(topic) else { return found };
         let log = &inside.lanes[usize::from(of_topic.lane)];
         let (oldest, next) = (of_topic.oldest_seq(), of_topic.newest_seq + 1);
-        let record = |seq: u64| {
-            let index = usize::try_from(seq - oldest).ok()?;
-            Some(&log.at(*of_topic.offsets.get(index)?)?.record)
-        };
+        let record = |seq: u64| Some(&log.at(of_topic.offset_of(seq)?)?.record);
         // The numbers asked for, `to` not among them, and whether the page begins at their newer end.
         let (from, to, newest_first) = match range {
             Range::Newest => (oldest, next, true),
@@ -248,6 +270,7 @@ impl Inside {
         self.lanes_max = space.lanes.max(1);
         while self.lanes.len() < usize::from(self.lanes_max) {
             self.lanes.push(Log::new(yizhan_ring::Limits::NONE, 1));
+            self.lost_at.push(Timestamp(0));
         }
     }
 
@@ -277,10 +300,28 @@ impl Inside {
                 return;
             }
             let Some((offset, kept)) = self.lanes[lane].pop_oldest() else { return };
+            self.lost_at[lane] = self.lost_at[lane].max(kept.record.at);
             self.records -= 1;
             self.bytes -= kept.record.message.weight() as u64;
             self.topics.take_out(offset, &kept.record);
         }
+    }
+
+    /// Empties the records of a topic with these numbers. Gives how many.
+    fn erase(&mut self, topic: &Topic, mut seqs: Vec<u64>) -> u64 {
+        seqs.sort_unstable();
+        seqs.dedup();
+        let mut erased = self.topics.erase_state(topic, &seqs).len() as u64;
+        let Some(of_topic) = self.topics.find(topic) else { return erased };
+        let log = &mut self.lanes[usize::from(of_topic.lane)];
+        for seq in seqs {
+            let Some(kept) = of_topic.offset_of(seq).and_then(|offset| log.at_mut(offset)) else { continue };
+            let Some(empty) = emptied(&kept.record) else { continue };
+            self.bytes -= (kept.record.message.weight() - empty.message.weight()) as u64;
+            kept.record = Arc::new(empty);
+            erased += 1;
+        }
+        erased
     }
 
     fn missed_after(&self, filter: &Filter, lane: u16, after: u64) -> Missed {
@@ -404,6 +445,26 @@ impl Journal for MemoryJournal {
         page: PageSize,
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
         Box::pin(ready(Ok(self.history_now(topic, range, page))))
+    }
+
+    fn newest_each<'a>(
+        &'a self,
+        topics: &'a [Topic],
+    ) -> BoxFuture<'a, Result<Vec<Option<Arc<Record>>>, StoreError>> {
+        Box::pin(ready(Ok(self.newest_now(topics))))
+    }
+
+    fn newest_seqs(&self, topics: &[Topic]) -> Vec<u64> {
+        let inside = self.inside.lock();
+        topics.iter().map(|topic| inside.topics.find(topic).map_or(0, |log| log.newest_seq)).collect()
+    }
+
+    fn since(&self, at: Timestamp) -> BoxFuture<'_, Result<Vec<Position>, StoreError>> {
+        Box::pin(ready(Ok(self.since_now(at))))
+    }
+
+    fn erase<'a>(&'a self, topic: &'a Topic, seqs: Vec<u64>) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(ready(Ok(self.inside.lock().erase(topic, seqs))))
     }
 
     fn state<'a>(

@@ -53,6 +53,12 @@ impl TopicLog {
         self.offsets.range(from..).copied()
     }
 
+    /// The offset of the record with this number, where it is there.
+    pub(super) fn offset_of(&self, seq: u64) -> Option<u64> {
+        let index = usize::try_from(seq.checked_sub(self.oldest_seq())?).ok()?;
+        self.offsets.get(index).copied()
+    }
+
     fn is_empty(&self) -> bool {
         self.offsets.is_empty() && self.keys.is_empty()
     }
@@ -129,6 +135,25 @@ impl Topics {
         if self.empty > EMPTY_TOPICS_MAX {
             self.forget_empty();
         }
+    }
+
+    /// Takes erased records out of a topic's state: those with these numbers, in order. Gives the
+    /// numbers of those that were nowhere else.
+    pub(super) fn erase_state(&mut self, topic: &Topic, seqs: &[u64]) -> Vec<u64> {
+        let Some(log) = self.by_name.get_mut(topic) else { return Vec::new() };
+        let (was_empty, oldest) = (log.is_empty(), log.oldest_seq());
+        let mut gone = Vec::new();
+        self.keys -= log.keys.len();
+        log.keys.retain(|_, record| {
+            let erased = seqs.binary_search(&record.seq).is_ok();
+            if erased && record.seq < oldest {
+                gone.push(record.seq);
+            }
+            !erased
+        });
+        self.keys += log.keys.len();
+        self.empty += usize::from(log.is_empty() && !was_empty);
+        gone
     }
 
     fn forget_empty(&mut self) {

@@ -24,11 +24,13 @@ pub(super) struct Disk {
 }
 
 type Key = (&'static str, Vec<u8>);
+/// Rows that change as one, and who waits for that.
+type Waiting = (Vec<(Key, Option<Bytes>)>, oneshot::Sender<()>);
 
 #[derive(Default)]
 struct Rows {
     safe: BTreeMap<Key, Bytes>,
-    waiting: VecDeque<(Vec<(Key, Option<Bytes>)>, oneshot::Sender<()>)>,
+    waiting: VecDeque<Waiting>,
 }
 
 impl Disk {

@@ -16,7 +16,7 @@ use crate::{
     space::Space,
     store::{
         Appended, Expect, Journal, JournalFigures, Missed, Page, PageSize, Range, Store, StoreError, Table,
-        Tail, TopicSummary,
+        Tail, TopicSummary, emptied,
     },
     topic::{Filter, Topic},
 };
@@ -239,6 +239,36 @@ impl Journal for SimJournal {
         let skip = records.len().saturating_sub(page.records_max);
         let records = records.split_off(skip);
         Box::pin(std::future::ready(Ok(Page { records, through: None, at_end: true, missed: Missed::NONE })))
+    }
+    fn newest_each<'a>(
+        &'a self,
+        topics: &'a [Topic],
+    ) -> BoxFuture<'a, Result<Vec<Option<Arc<Record>>>, StoreError>> {
+        let inside = self.inside.lock();
+        let newest = |topic: &Topic| inside.log.iter().rev().find(|r| r.message.topic == *topic).cloned();
+        let newest = topics.iter().map(newest).collect();
+        Box::pin(std::future::ready(Ok(newest)))
+    }
+    fn newest_seqs(&self, topics: &[Topic]) -> Vec<u64> {
+        let inside = self.inside.lock();
+        topics.iter().map(|topic| inside.seqs.get(topic).copied().unwrap_or(0)).collect()
+    }
+    fn since(&self, at: Timestamp) -> BoxFuture<'_, Result<Vec<Position>, StoreError>> {
+        let before = self.inside.lock().log.iter().take_while(|r| r.at < at).count();
+        Box::pin(std::future::ready(Ok(vec![self.place(before as u64)])))
+    }
+    fn erase<'a>(&'a self, topic: &'a Topic, seqs: Vec<u64>) -> BoxFuture<'a, Result<u64, StoreError>> {
+        let mut erased = 0;
+        for record in &mut self.inside.lock().log {
+            if record.message.topic == *topic
+                && seqs.contains(&record.seq)
+                && let Some(empty) = emptied(record)
+            {
+                *record = Arc::new(empty);
+                erased += 1;
+            }
+        }
+        Box::pin(std::future::ready(Ok(erased)))
     }
     fn state<'a>(
         &'a self,

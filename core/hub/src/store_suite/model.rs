@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{ALL, Suite, T0, filter, message, read_on};
 use crate::{
-    message::{Message, MessageId, Position, Record},
+    message::{Content, Message, MessageId, Position, Record},
     space::Limits,
     store::{Journal, Missed, PageSize, Range, Store},
     topic::Topic,
@@ -54,11 +54,28 @@ async fn one_seed(journal: &Arc<dyn Journal>, mut chance: Chance) {
             ids.extend(id.map(|id| (id, appended.position)));
             list.push((appended.position, *seq, message));
         }
+        if chance.below(6) == 0 {
+            erase(journal, &mut list, &mut chance).await;
+        }
         if chance.below(8) == 0 {
             look(journal, &list, &mut chance).await;
         }
     }
     look(journal, &list, &mut chance).await;
+}
+
+/// Erases some of a topic's records, and what is none.
+async fn erase(journal: &Arc<dyn Journal>, list: &mut [(Position, u64, Message)], chance: &mut Chance) {
+    let name = Topic::new(NAMES[chance.below(6) as usize]).expect("a constant");
+    let seqs: Vec<u64> = (0..chance.below(4)).map(|_| chance.below(30)).collect();
+    let mut expected = 0;
+    for (_, seq, message) in list {
+        if message.topic == name && seqs.contains(seq) && message.content != Content::Binary {
+            expected += 1;
+            *message = Message { body: bytes::Bytes::new(), content: Content::Binary, ..message.clone() };
+        }
+    }
+    assert_eq!(journal.erase(&name, seqs).await, Ok(expected));
 }
 
 type Seen = Vec<(Position, u64)>;
@@ -78,6 +95,11 @@ async fn look(journal: &Arc<dyn Journal>, list: &[(Position, u64, Message)], cha
         let expected: Seen = matching.map(|(place, seq, _)| (*place, *seq)).collect();
         let (records, missed) = read_on(journal, after, &wanted, page).await;
         assert_eq!((seen(&records), missed), (expected, Missed::NONE), "{wanted} after {after}");
+        for record in &records {
+            let known = list.iter().find(|(place, ..)| Some(*place) == record.position);
+            let known = known.map(|(_, _, message)| (&message.body, &message.content));
+            assert_eq!(known, Some((&record.message.body, &record.message.content)));
+        }
     }
     let name = Topic::new(NAMES[chance.below(6) as usize]).expect("a constant");
     let of_topic: Seen =

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     ALL, Suite, T0, append, beginnings, bodies, filter, history, keyed, message, open, read_on, seconds,
+    topic,
 };
 use crate::{
     space::Limits,
@@ -105,4 +106,36 @@ pub(super) async fn the_state_outlives_it(suite: &Suite, store: Arc<dyn Store>) 
     append(&journal, T0, keyed("lamp", "cellar", "off")).await;
     let state = journal.state(&filter("lamp"), 9).await.expect("state is read");
     assert_eq!(bodies(&state), ["off"]);
+}
+
+pub(super) async fn what_outlived_it_is_erased(suite: &Suite, store: Arc<dyn Store>) {
+    let journal = open(&store, &suite.space(Limits { records_max: 10, ..Limits::NONE }, 1)).await;
+    append(&journal, T0, keyed("lamp", "kitchen", "on")).await;
+    append(&journal, T0, keyed("lamp", "cellar", "on")).await;
+    append(&journal, T0, message("chatter", "first")).await;
+    for i in 0..50 {
+        append(&journal, T0, message("chatter", &i.to_string())).await;
+    }
+    let gone = kept(&journal, "chatter").await[0] > 1;
+    let erased = journal.erase(&topic("chatter"), vec![1]).await.expect("records are erased");
+    assert_eq!(erased, u64::from(!gone), "what expired is passed over");
+    let erased = journal.erase(&topic("lamp"), vec![1, 5]).await.expect("records are erased");
+    assert_eq!(erased, 1);
+    let state = journal.state(&filter("#"), 9).await.expect("state is read");
+    assert_eq!(state.iter().filter_map(|r| r.message.key.as_deref()).collect::<Vec<_>>(), ["cellar"]);
+    assert_eq!(journal.erase(&topic("lamp"), vec![1]).await, Ok(0), "once is enough");
+}
+
+pub(super) async fn what_it_took_since_a_moment_is_told(suite: &Suite, store: Arc<dyn Store>) {
+    let journal = open(&store, &suite.space(Limits { records_max: 10, ..Limits::NONE }, 1)).await;
+    for i in 0..50 {
+        append(&journal, seconds(i), message("a", "x")).await;
+    }
+    let gone = 50 - kept(&journal, "a").await.len() as u64;
+    for at in [0, 30, 39, 40, 45] {
+        let places = journal.since(seconds(at)).await.expect("places are found");
+        let (records, missed) = read_on(&journal, places[0], &filter("#"), ALL).await;
+        assert_eq!(records.len() as u64, 50 - gone.max(at));
+        assert_eq!(missed != Missed::NONE, gone > at, "since {at}: {missed:?}");
+    }
 }

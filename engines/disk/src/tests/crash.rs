@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use yizhan_hub::{
-    message::{Message, MessageId, Position, Record, SpaceId},
+    message::{Content, Message, MessageId, Position, Record, SpaceId},
     space::{Dedup, Limits},
     store::{Appended, Missed, PageSize, Range, StoreError},
 };
@@ -26,45 +26,54 @@ use crate::{
     writer::{self, Writer},
 };
 
-const PLACE: LanePlace = LanePlace { space: SpaceId(1), lane: 0, epoch: 9 };
-const FOLDER: &str = "/lane";
+pub(super) const PLACE: LanePlace = LanePlace { space: SpaceId(1), lane: 0, epoch: 9 };
+pub(super) const FOLDER: &str = "/lane";
 const TOPICS: [&str; 7] = ["a", "a/b", "a/b/c", "d", "d/e", "rare", "$x"];
-const FILTERS: [&str; 6] = ["#", "a/#", "+/b", "d", "rare", "$x"];
+pub(super) const FILTERS: [&str; 6] = ["#", "a/#", "+/b", "d", "rare", "$x"];
 
 type Body = Vec<u8>;
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Erased {
+    No,
+    Perhaps,
+    Yes,
+}
+
 /// One record that is there, or may be.
 #[derive(Debug, Clone)]
-struct Known {
+pub(super) struct Known {
     topic: &'static str,
     key: Option<String>,
     id: Option<u128>,
     body: Body,
-    appended: Option<Appended>,
+    /// It was to be erased. Whether it is shows after the next start, where that failed.
+    erased: Erased,
+    pub(super) appended: Option<Appended>,
 }
 
-struct Bench {
-    files: SimFiles,
-    shelf: Arc<SimShelf>,
-    config: Arc<Config>,
-    limits: Limits,
-    chance: Chance,
+pub(super) struct Bench {
+    pub(super) files: SimFiles,
+    pub(super) shelf: Arc<SimShelf>,
+    pub(super) config: Arc<Config>,
+    pub(super) limits: Limits,
+    pub(super) chance: Chance,
     /// Everything acknowledged, in order of places.
-    list: Vec<Known>,
+    pub(super) list: Vec<Known>,
     /// What was on its way when the power failed, in order.
-    maybe: Vec<Known>,
+    pub(super) maybe: Vec<Known>,
     /// Retention ran, so old records may be gone.
     retained: bool,
     serial: u64,
 }
 
-struct Life {
-    lane: Arc<Lane>,
-    writer: Writer,
+pub(super) struct Life {
+    pub(super) lane: Arc<Lane>,
+    pub(super) writer: Writer,
 }
 
 impl Bench {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         let config = Config {
             segment_bytes: 2000 + chance.below(12_000),
@@ -88,7 +97,7 @@ impl Bench {
         }
     }
 
-    fn open(&mut self) -> Life {
+    pub(super) fn open(&mut self) -> Life {
         let around = Surroundings {
             files: Arc::new(self.files.clone()),
             shelf: self.shelf.clone(),
@@ -97,6 +106,12 @@ impl Bench {
         };
         let dedup = Dedup { age_max: Duration::from_secs(1000), ids_max: 100_000 };
         let ids = Arc::new(Mutex::new(Ids::new(dedup)));
+        if self.chance.one_in(4) {
+            // The power fails again while the lane is opened.
+            self.files.burn(self.chance.below(8));
+            drop(recover::open(PLACE, Path::new(FOLDER), &ids, shape(&self.config), around.clone()));
+            self.files.restart();
+        }
         let (lane, report) =
             recover::open(PLACE, Path::new(FOLDER), &ids, shape(&self.config), around).unwrap();
         assert_eq!(report.damaged, [""; 0], "a crash is not damage");
@@ -131,11 +146,63 @@ impl Bench {
             });
             self.list.push(known);
         }
+        self.settle_erased(&life.lane);
         self.look(life);
     }
 
-    fn step(&mut self, life: &mut Life) {
-        match self.chance.below(20) {
+    /// Finds out which records were erased where that was cut off.
+    fn settle_erased(&mut self, lane: &Lane) {
+        let mut state = lane.state(&filter("#"), usize::MAX).unwrap();
+        state.extend(lane.state(&filter("$x"), usize::MAX).unwrap());
+        for known in self.list.iter_mut().filter(|k| k.erased == Erased::Perhaps) {
+            let position = known.appended.unwrap().position;
+            let there = if position.offset > lane.log.begin() {
+                lane.log.record(position.offset).unwrap().0.message.content != Content::Binary
+            } else {
+                state.iter().any(|r| r.position == Some(position))
+            };
+            known.erased = if there { Erased::No } else { Erased::Yes };
+            if !there {
+                known.body.clear();
+            }
+        }
+    }
+
+    /// Erases some records of a topic. Gives whether the power is still there.
+    fn erase(&mut self, life: &Life) -> bool {
+        let name = TOPICS[self.chance.below(7) as usize];
+        let most = self.list.iter().filter(|k| k.topic == name).count() as u64 + 2;
+        let seqs: Vec<u64> = (0..1 + self.chance.below(6)).map(|_| self.chance.below(most)).collect();
+        let (lane, begin) = (&life.lane, life.lane.log.begin());
+        let state = lane.state(&filter(if name == "$x" { "$x" } else { "#" }), usize::MAX).unwrap();
+        let mut expected = 0;
+        for known in self.list.iter_mut().filter(|k| k.topic == name && k.erased == Erased::No) {
+            let appended = known.appended.unwrap();
+            let there = appended.position.offset > begin
+                || state.iter().any(|record| record.position == Some(appended.position));
+            if there && seqs.contains(&appended.seq) {
+                known.erased = Erased::Perhaps;
+                expected += 1;
+            }
+        }
+        let mut erased = lane.erase_now(&topic(name), seqs.clone());
+        if erased == Err(StoreError::Full) {
+            // It goes on where it stopped; what is erased by then is not counted again.
+            self.files.set_free(u64::MAX);
+            erased = lane.erase_now(&topic(name), seqs).map(|_| expected);
+        }
+        let Ok(count) = erased else { return false };
+        assert_eq!(count, expected);
+        for known in self.list.iter_mut().filter(|k| k.erased == Erased::Perhaps) {
+            known.erased = Erased::Yes;
+            known.body.clear();
+        }
+        true
+    }
+
+    /// Gives whether life goes on.
+    fn step(&mut self, life: &mut Life) -> bool {
+        match self.chance.below(22) {
             0 => drop(life.lane.checkpoint()),
             1 => life.lane.prepare(),
             2 => {
@@ -148,11 +215,13 @@ impl Bench {
             4 => self.files.set_free([0, 500, 3000][self.chance.below(3) as usize]),
             5 | 6 => self.files.set_free(u64::MAX),
             7 => self.repeat(life),
+            8 | 9 => return self.erase(life),
             _ => self.append(life),
         }
+        true
     }
 
-    fn message(&mut self) -> Known {
+    pub(super) fn message(&mut self) -> Known {
         self.serial += 1;
         let topic = if self.chance.one_in(60) { "rare" } else { TOPICS[self.chance.below(7) as usize] };
         let key = self.chance.one_in(4).then(|| format!("k{}", self.chance.below(4)));
@@ -167,10 +236,10 @@ impl Bench {
             body
         };
         let id = if body.is_empty() { Some(u128::from(self.serial)) } else { id };
-        Known { topic, key, id, body, appended: None }
+        Known { topic, key, id, body, erased: Erased::No, appended: None }
     }
 
-    fn append(&mut self, life: &mut Life) {
+    pub(super) fn append(&mut self, life: &mut Life) {
         let (mut batch, mut waiting) = (vec![], vec![]);
         for _ in 0..=self.chance.below(12) {
             let known = self.message();
@@ -295,11 +364,11 @@ impl Bench {
     }
 }
 
-fn shape(config: &Config) -> Shape {
+pub(super) fn shape(config: &Config) -> Shape {
     Shape { bytes_max: config.segment_bytes, records_max: u64::MAX, age_max: Duration::MAX }
 }
 
-fn message_of(known: &Known) -> Message {
+pub(super) fn message_of(known: &Known) -> Message {
     Message {
         key: known.key.as_deref().map(Into::into),
         id: known.id.map(MessageId),
@@ -308,7 +377,7 @@ fn message_of(known: &Known) -> Message {
     }
 }
 
-fn same(records: &[Arc<Record>], expected: &[&Known]) {
+pub(super) fn same(records: &[Arc<Record>], expected: &[&Known]) {
     let got: Vec<_> = records.iter().map(|r| (r.position.unwrap(), r.seq, &r.message.body[..])).collect();
     let expected: Vec<_> = expected
         .iter()
@@ -321,7 +390,12 @@ fn brief(list: &[(Position, u64, &[u8])]) -> Vec<(u64, u64)> {
     list.iter().map(|(position, seq, _)| (position.offset, *seq)).collect()
 }
 
-fn read_all(lane: &Lane, mut after: u64, pattern: &str, records_max: usize) -> (Vec<Arc<Record>>, Missed) {
+pub(super) fn read_all(
+    lane: &Lane,
+    mut after: u64,
+    pattern: &str,
+    records_max: usize,
+) -> (Vec<Arc<Record>>, Missed) {
     let size = PageSize { records_max, ..ALL };
     let (mut records, mut missed) = (vec![], Missed::NONE);
     loop {
@@ -338,7 +412,7 @@ fn read_all(lane: &Lane, mut after: u64, pattern: &str, records_max: usize) -> (
 }
 
 /// An answer that is there already.
-fn now<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(future).poll(&mut context) {
         std::task::Poll::Ready(answer) => answer,
@@ -356,8 +430,8 @@ fn run(seed: u64) {
         }
         let steps = 10 + bench.chance.below(60);
         for _ in 0..steps {
-            bench.step(&mut life);
-            if life.lane.failed.get().is_some() {
+            let goes_on = bench.step(&mut life);
+            if !goes_on || life.lane.failed.get().is_some() {
                 break;
             }
         }
@@ -383,157 +457,4 @@ fn whatever_the_crash_what_was_acknowledged_is_there() {
             std::panic::resume_unwind(panic);
         }
     }
-}
-
-#[test]
-fn a_full_disk_refuses_and_recovers_without_a_restart() {
-    let mut bench = Bench::new(3);
-    let mut life = bench.open();
-    let mut put = |body: usize| {
-        let answer = life.lane.append(T0, message("a", &"x".repeat(body)));
-        let mut batch = vec![];
-        life.lane.queue.take_now(&mut batch, usize::MAX);
-        let lane = life.lane.clone();
-        life.writer.turn(&mut batch, &mut |told| writer::tell(&lane, told));
-        now(answer)
-    };
-    assert_eq!(put(100).unwrap().seq, 1);
-    for free in [0, 999] {
-        bench.files.set_free(free);
-        // The answer about free space is believed for a second; a new segment asks again.
-        for body in [100_000, 50_000] {
-            assert_eq!(put(body), Err(StoreError::Full));
-        }
-    }
-    bench.files.set_free(u64::MAX);
-    assert_eq!(put(100_000).unwrap().seq, 2);
-    assert_eq!(put(100).unwrap().seq, 3);
-}
-
-#[test]
-fn after_a_failed_sync_nothing_more_is_taken() {
-    let mut bench = Bench::new(4);
-    let mut life = bench.open();
-    for _ in 0..3 {
-        bench.append(&mut life);
-    }
-    bench.files.fail_sync();
-    let known = bench.message();
-    let answer = life.lane.append(T0, message_of(&known));
-    let mut batch = vec![];
-    life.lane.queue.take_now(&mut batch, usize::MAX);
-    life.writer.turn(&mut batch, &mut |_| panic!("nothing is told"));
-    assert!(matches!(now(answer), Err(StoreError::Failed(_))));
-    bench.maybe.push(known);
-    let refused = now(life.lane.append(T0, message("a", "x")));
-    assert!(matches!(refused, Err(StoreError::Failed(why)) if why.contains("restart")));
-    drop(life);
-    bench.files.restart();
-    let mut life = bench.open();
-    bench.append(&mut life);
-}
-
-#[test]
-fn a_repeated_message_waits_for_the_first_one() {
-    let mut bench = Bench::new(5);
-    let mut life = bench.open();
-    let mut first = life.lane.append(T0, with_id("a", 1));
-    let mut second = life.lane.append(T0, with_id("d", 1));
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    assert!(
-        first.as_mut().poll(&mut context).is_pending() && second.as_mut().poll(&mut context).is_pending()
-    );
-    let mut batch = vec![];
-    life.lane.queue.take_now(&mut batch, usize::MAX);
-    assert_eq!(batch.len(), 1);
-    let lane = life.lane.clone();
-    life.writer.turn(&mut batch, &mut |told| writer::tell(&lane, told));
-    let first = now(first).unwrap();
-    assert_eq!(now(second), Ok(Appended { duplicate: true, ..first }));
-    // A first one that was refused is none.
-    bench.files.set_free(0);
-    let body = vec![b'x'; 100_000];
-    let refused = life.lane.append(T0, Message { body: body.into(), ..with_id("a", 2) });
-    let waiting = life.lane.append(T0, with_id("a", 2));
-    life.lane.queue.take_now(&mut batch, usize::MAX);
-    life.writer.turn(&mut batch, &mut |_| panic!("nothing is told"));
-    assert_eq!((now(refused), now(waiting)), (Err(StoreError::Full), Err(StoreError::Full)));
-    bench.files.set_free(u64::MAX);
-    let again = life.lane.append(T0, with_id("a", 2));
-    life.lane.queue.take_now(&mut batch, usize::MAX);
-    let lane = life.lane.clone();
-    life.writer.turn(&mut batch, &mut |told| writer::tell(&lane, told));
-    assert!(!now(again).unwrap().duplicate);
-}
-
-#[test]
-fn one_wrong_bit_anywhere_is_never_read_as_something_else() {
-    for seed in 1..60 {
-        let mut bench = Bench::new(seed);
-        bench.limits = Limits::NONE;
-        let mut life = bench.open();
-        for _ in 0..12 {
-            bench.append(&mut life);
-        }
-        if seed % 2 == 0 {
-            life.lane.checkpoint().unwrap();
-        }
-        let segments = life.lane.log.segments();
-        let segment = segments[bench.chance.below(segments.len() as u64) as usize].clone();
-        if segment.bytes() == 0 {
-            continue;
-        }
-        let at = segment.base + bench.chance.below(segment.bytes());
-        drop((life, segments));
-        bench.files.restart();
-        bench.files.damage(&segment.path, segment.at(at));
-        let around = Surroundings {
-            files: Arc::new(bench.files.clone()),
-            shelf: bench.shelf.clone(),
-            meters: Arc::default(),
-            config: bench.config.clone(),
-        };
-        let ids = Arc::new(Mutex::new(Ids::new(Dedup::default())));
-        let Ok((lane, report)) = recover::open(PLACE, Path::new(FOLDER), &ids, shape(&bench.config), around)
-        else {
-            continue;
-        };
-        let known: HashMap<u64, &Known> =
-            bench.list.iter().map(|k| (k.appended.unwrap().position.offset, k)).collect();
-        let mut corrupt = !report.damaged.is_empty() || report.dropped_bytes > 0;
-        for known in &bench.list {
-            let place = known.appended.unwrap().position.offset;
-            match lane.log.record(place) {
-                Ok((record, _)) => same(&[Arc::new(record)], &[known]),
-                Err(_) => corrupt = true,
-            }
-        }
-        for pattern in FILTERS {
-            let mut after = 0;
-            while let Ok(page) = lane.read_files(after, &filter(pattern), PageSize { records_max: 9, ..ALL })
-            {
-                for record in &page.records {
-                    same(std::slice::from_ref(record), &[known[&record.position.unwrap().offset]]);
-                }
-                after = page.through.unwrap().offset;
-                if page.at_end {
-                    break;
-                }
-            }
-        }
-        assert!(corrupt, "seed {seed}: the damage was seen");
-    }
-}
-
-/// The sender of an answer that nobody waits for is no reason to fail.
-#[test]
-fn who_does_not_wait_is_kept_all_the_same() {
-    let mut bench = Bench::new(6);
-    let mut life = bench.open();
-    drop(life.lane.append(T0, message("a", "x")));
-    let mut batch = vec![];
-    life.lane.queue.take_now(&mut batch, usize::MAX);
-    let lane = life.lane.clone();
-    life.writer.turn(&mut batch, &mut |told| writer::tell(&lane, told));
-    assert_eq!(read_all(&life.lane, 0, "a", 9).0.len(), 1);
 }
