@@ -6,11 +6,12 @@ import './views/sign-in.js';
 import { setPassword } from './views/account.js';
 import { comeIn, enterAsGuest, forget, guestLogin, look, me } from './lib/account.js';
 import { token } from './lib/admin.js';
-import { startChat, stopChat } from './lib/chat.js';
+import { startChat, stopChat } from './lib/im/im.js';
 import { clearGauges, keepGauges, takeFigures } from './lib/gauges.js';
 import { t } from './lib/i18n.js';
 import { line } from './lib/line.js';
 import { notices, tell, warn } from './lib/notices.js';
+import { clearPeople, followPeople } from './lib/people.js';
 import { applySettings, language } from './lib/settings.js';
 import { startAlerts } from './lib/alerts.js';
 import { find } from './lib/dom.js';
@@ -29,7 +30,8 @@ me.watch((who) => {
   const wanted = who ? `${who.user} ${token.value}` : null;
   if (lineOf !== wanted) {
     if (lineOf !== null) {
-      stopChat();
+      stopChat(!who);
+      clearPeople();
       metrics?.end();
       metrics = null;
       line.stop();
@@ -42,6 +44,7 @@ me.watch((who) => {
       line.start({ token: token.value, guest: who.guest ? guestLogin() : null });
       void startChat();
       if (who.admin) {
+        followPeople();
         keepGauges();
         metrics = line.subscribe(
           '$SYS/metrics',

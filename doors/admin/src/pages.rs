@@ -100,7 +100,7 @@ fn content_policy(host: Option<&str>) -> String {
     };
     let sockets = host.filter(plain).map(|host| format!(" ws://{host} wss://{host}")).unwrap_or_default();
     format!(
-        "default-src 'self'; connect-src 'self'{sockets}; img-src 'self' data: blob:; object-src 'none'; \
+        "default-src 'self'; connect-src 'self'{sockets}; img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; \
          base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 }

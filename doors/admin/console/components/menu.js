@@ -10,9 +10,14 @@ import { icon } from './icon.js';
  * Opens a menu beside `anchor`; arrow keys move in it, Escape and a press elsewhere close it.
  * @param {HTMLElement} anchor
  * @param {Entry[]} entries
+ * @param {{head?: HTMLElement, at?: {x: number, y: number}}} [options] what stands above the entries; where it opens instead
  */
-export function openMenu(anchor, entries) {
+export function openMenu(anchor, entries, { head, at } = {}) {
   const menu = h('div', { class: 'menu', role: 'menu', popover: 'auto' });
+  if (head) {
+    menu.append(head);
+    head.addEventListener('click', () => menu.hidePopover());
+  }
   for (const entry of entries) {
     if (entry === 'line') menu.append(h('hr'));
     else if ('heading' in entry) menu.append(h('div', { class: 'heading' }, entry.heading));
@@ -55,16 +60,16 @@ export function openMenu(anchor, entries) {
   document.body.append(menu);
   menu.showPopover();
   anchor.setAttribute('aria-expanded', 'true');
-  place(menu, anchor);
+  place(menu, at ?? anchor);
   menu.querySelector('button')?.focus();
 }
 
 /**
  * @param {HTMLElement} menu
- * @param {HTMLElement} anchor
+ * @param {HTMLElement | {x: number, y: number}} anchor
  */
 export function place(menu, anchor) {
-  const at = anchor.getBoundingClientRect();
+  const at = anchor instanceof HTMLElement ? anchor.getBoundingClientRect() : new DOMRect(anchor.x, anchor.y, 0, 0);
   const size = menu.getBoundingClientRect();
   const left = Math.min(
     Math.max(8, at.right - size.width > 8 && at.left > innerWidth / 2 ? at.right - size.width : at.left),

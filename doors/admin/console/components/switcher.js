@@ -3,11 +3,11 @@
 import { me, signOut } from '../lib/account.js';
 import { Part, fill, h } from '../lib/dom.js';
 import { t } from '../lib/i18n.js';
-import { inOrder } from '../lib/rooms.js';
+import { chat, chatState, titleOf } from '../lib/im/im.js';
 import { go } from '../lib/route.js';
 import { dark, language, theme } from '../lib/settings.js';
 import { filterProblem } from '../lib/topics.js';
-import { newRoom } from '../views/chat.js';
+import { newTalk } from '../views/chat/new.js';
 import { places } from '../views/places.js';
 import { icon } from './icon.js';
 
@@ -114,12 +114,12 @@ class Switcher extends Part {
 /** @param {string} text @returns {Choice[]} */
 function choices(text) {
   /** @type {Choice[]} */
-  const list = inOrder().map((room) => ({
-    icon: 'hash',
-    text: room.name,
-    kind: t('switcher.room'),
-    unread: room.unread,
-    run: () => go('chat', room.name),
+  const list = (chatState.value.phase === 'ready' ? chat().conversations.all : []).map((entry) => ({
+    icon: entry.kind === 'direct' ? 'user' : entry.kind === 'channel' ? 'megaphone' : 'group',
+    text: titleOf(entry),
+    kind: t('switcher.talk'),
+    unread: entry.unread,
+    run: () => go('chat', entry.id),
   }));
   list.sort((a, b) => Number(Boolean(b.unread)) - Number(Boolean(a.unread)));
   for (const { items } of places())
@@ -144,7 +144,7 @@ function choices(text) {
       kind: t('switcher.action'),
       run: () => (language.value = language.value === 'en' ? 'zh' : 'en'),
     },
-    { icon: 'plus', text: t('room.new'), kind: t('switcher.action'), run: () => newRoom() },
+    ...(chatState.value.phase === 'ready' ? [{ icon: /** @type {const} */ ('plus'), text: t('im.new'), kind: t('switcher.action'), run: () => newTalk() }] : []),
     {
       icon: 'leave',
       text: me.value?.guest ? t('signin.button') : t('signout'),

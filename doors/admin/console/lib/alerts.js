@@ -1,35 +1,46 @@
 // Calls attention to what was said while the page was not looked at: the title, and notifications where they are wanted.
 
 import { Cell } from './cell.js';
-import { arrivals } from './chat.js';
 import { t } from './i18n.js';
-import { rooms, unreadInAll } from './rooms.js';
+import { nameOf, rings, titleOf, unread } from './im/im.js';
+import { preview } from './im/preview.js';
 import { go } from './route.js';
 import { notifications } from './settings.js';
 
 /** What the page shows, for its title. */
 export const viewTitle = new Cell('');
+/** Notices of one conversation that may come within this time make no sound again, ms. */
+const QUIET_MS = 3000;
+
+/** Whether I asked not to be disturbed now; set by what the chat knows of me. */
+export const disturb = { quiet: () => false };
 
 /** Starts to watch for what arrives. */
 export function startAlerts() {
   const sayTitle = () => {
-    const count = unreadInAll();
+    const count = unread.value.unread;
     document.title = `${count > 0 ? `(${count > 99 ? '99+' : count}) ` : ''}${viewTitle.value ? `${viewTitle.value} · ` : ''}Yizhan`;
   };
-  rooms.hear(sayTitle);
+  unread.hear(sayTitle);
   viewTitle.hear(sayTitle);
-  arrivals.hear((arrival) => {
-    if (!arrival || !document.hidden || notifications.value !== 'on' || Notification.permission !== 'granted') return;
-    const { room, message } = arrival;
-    if (message.kind === 'event') return;
-    const note = new Notification(`${message.name} · ${room.name}`, {
-      body: message.text.slice(0, 160),
-      tag: `room ${room.name}`,
+  /** @type {Map<string, number>} */
+  const last = new Map();
+  rings.hear((ring) => {
+    const looks = !document.hidden && document.hasFocus();
+    if (!ring || looks || notifications.value !== 'on' || !('Notification' in window) || Notification.permission !== 'granted' || disturb.quiet()) return;
+    const { message, entry } = ring;
+    if (!message.content) return;
+    const body = preview(message.content);
+    const note = new Notification(titleOf(entry), {
+      body: entry.kind === 'direct' ? body : `${nameOf(message.from)}: ${body}`,
+      tag: `im ${entry.id}`,
       icon: '/console/icon.svg',
+      silent: Date.now() - (last.get(entry.id) ?? 0) < QUIET_MS,
     });
+    last.set(entry.id, Date.now());
     note.addEventListener('click', () => {
       focus();
-      go('chat', room.name);
+      go('chat', entry.id, 'at', String(message.seq));
       note.close();
     });
   });
@@ -50,4 +61,26 @@ export async function setNotifications(on) {
   if (answer !== 'granted') return t('notify.denied');
   notifications.value = 'on';
   return null;
+}
+
+/** Whether to ask about notifications: once, and only where they can be had. */
+export function mayAskForNotifications() {
+  return 'Notification' in window && Notification.permission === 'default' && isSecureContext && localStorage.getItem('yizhan.notify-asked') === null;
+}
+
+/** What was answered to that. @param {boolean} yes */
+export async function askForNotifications(yes) {
+  localStorage.setItem('yizhan.notify-asked', '1');
+  if (yes) await setNotifications(true);
+}
+
+/**
+ * Whether a time of day lies in a span such as 22:00 to 07:00.
+ * @param {{from?: string, until?: string} | null | undefined} hours
+ * @param {Date} now
+ */
+export function inQuietHours(hours, now) {
+  if (!hours?.from || !hours.until || hours.from === hours.until) return false;
+  const time = `${String(now.getHours()).padStart(2, '0')}:${String(now.getMinutes()).padStart(2, '0')}`;
+  return hours.from < hours.until ? time >= hours.from && time < hours.until : time >= hours.from || time < hours.until;
 }

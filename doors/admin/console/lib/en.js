@@ -1,6 +1,9 @@
 // The words of the page in English. `{n}` is filled in; `{n|one|many}` chooses by number.
 
+import { enIm } from './en-im.js';
+
 export const en = {
+  ...enIm,
   // Everywhere
   back: 'Back',
   cancel: 'Cancel',
@@ -67,6 +70,7 @@ export const en = {
   'nav.fold': 'Fold the sidebar',
   'nav.overview': 'Overview',
   'nav.chat': 'Chat',
+  'nav.contacts': 'Contacts',
   'nav.flow': 'Flow',
   'nav.topics': 'Topics',
   'nav.sessions': 'Clients',
@@ -93,7 +97,7 @@ export const en = {
   'switcher.title': 'Go to a room, a view or a topic',
   'switcher.short': 'Go to…',
   'switcher.none': 'Nothing of that name',
-  'switcher.room': 'Room',
+  'switcher.talk': 'Chat',
   'switcher.view': 'View',
   'switcher.topic': 'Topic',
   'switcher.action': 'Do',

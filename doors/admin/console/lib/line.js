@@ -117,6 +117,11 @@ export const line = {
     addEventListener('pagehide', ({ persisted }) => persisted || made.close());
   },
 
+  /** The SDK's client, for what has its own module there; `null` while nobody is signed in. */
+  get client() {
+    return client;
+  },
+
   /** Waits for the first welcome. Fails where the server will not have us. */
   ready: () => by((of) => of.ready),
 

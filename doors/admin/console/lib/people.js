@@ -1,40 +1,27 @@
-// Who is online, who types where, and how far others have read.
+// Which users are connected at all, by whatever door: what the server publishes on `$presence/#`.
 
 import { Cell } from './cell.js';
+import { line } from './line.js';
 
-/** How long somebody counts as typing after the last sign of it. */
-const TYPING_MS = 5000;
-/** People and readers that are followed. */
+/** People that are followed. */
 const PEOPLE_MAX = 5000;
 
-/** @typedef {{user: string, online: boolean, devices: string[], since: number}} Person */
+/** @typedef {{user: string, online: boolean, since: number}} Person */
 
 export const people = new Cell(/** @type {Map<string, Person>} */ (new Map()));
+/** @type {import('./line.js').Listening | null} */
+let listening = null;
 
-/** For each room, who types and until when that counts: `room → name → time`. */
-export const typing = new Cell(/** @type {Map<string, Map<string, number>>} */ (new Map()));
-
-/** How far others have read in the open room: `user → seq`. */
-export const readers = new Cell(/** @type {Map<string, number>} */ (new Map()));
+/** Follows who comes and goes. Fails silently where one may not. */
+export function followPeople() {
+  listening = line.subscribe('$presence/#', { state: true }, { record: takePresence, failed: () => undefined });
+}
 
 /** @param {import('./line.js').LineRecord} record */
-export function takePresence(record) {
-  const data = /** @type {Partial<Person> & {devices?: unknown} | undefined} */ (record.data);
-  if (!data || typeof data.user !== 'string' || (people.value.size >= PEOPLE_MAX && !people.value.has(data.user)))
-    return;
-  const devices = Array.isArray(data.devices)
-    ? data.devices
-        .map((device) =>
-          typeof device === 'string' ? device : String(/** @type {{device?: string}} */ (device)?.device ?? ''),
-        )
-        .filter(Boolean)
-    : [];
-  people.value.set(data.user, {
-    user: data.user,
-    online: Boolean(data.online),
-    devices,
-    since: Number(data.since ?? record.at),
-  });
+function takePresence(record) {
+  const data = /** @type {Partial<Person> | undefined} */ (record.data);
+  if (!data || typeof data.user !== 'string' || (people.value.size >= PEOPLE_MAX && !people.value.has(data.user))) return;
+  people.value.set(data.user, { user: data.user, online: Boolean(data.online), since: Number(data.since ?? record.at) });
   people.touch();
 }
 
@@ -43,48 +30,9 @@ export function online(user) {
   return people.value.get(user)?.online;
 }
 
-/**
- * @param {string} room
- * @param {string} name
- * @param {boolean} on
- */
-export function takeTyping(room, name, on) {
-  let here = typing.value.get(room);
-  if (!here) {
-    if (!on) return;
-    here = new Map();
-    typing.value.set(room, here);
-  }
-  if (on) {
-    here.set(name, Date.now() + TYPING_MS);
-    setTimeout(() => dropSilent(room), TYPING_MS + 50);
-  } else if (!here.delete(name)) return;
-  typing.touch();
-}
-
-/** @param {string} room */
-function dropSilent(room) {
-  const here = typing.value.get(room);
-  if (!here) return;
-  let changed = false;
-  for (const [name, until] of here) {
-    if (until <= Date.now()) changed = here.delete(name);
-  }
-  if (here.size === 0) typing.value.delete(room);
-  if (changed) typing.touch();
-}
-
-/** @param {string} user @param {number} seq */
-export function takeReader(user, seq) {
-  if ((readers.value.get(user) ?? 0) >= seq) return;
-  if (readers.value.size >= PEOPLE_MAX && !readers.value.has(user)) return;
-  readers.value.set(user, seq);
-  readers.touch();
-}
-
 /** Forgets everybody: another user may be next. */
 export function clearPeople() {
+  listening?.end();
+  listening = null;
   people.value = new Map();
-  typing.value = new Map();
-  readers.value = new Map();
 }

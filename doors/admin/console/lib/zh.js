@@ -1,7 +1,10 @@
 // 页面的简体中文。每个键都与 en.js 对应，缺一个类型检查就会失败。
 
+import { zhIm } from './zh-im.js';
+
 /** @type {{[key in import('./i18n.js').Key]: string}} */
 export const zh = {
+  ...zhIm,
   back: '返回',
   cancel: '取消',
   close: '关闭',
@@ -64,6 +67,7 @@ export const zh = {
   'nav.fold': '收起侧栏',
   'nav.overview': '概览',
   'nav.chat': '聊天',
+  'nav.contacts': '联系人',
   'nav.flow': '数据',
   'nav.topics': '主题',
   'nav.sessions': '客户端',
@@ -90,7 +94,7 @@ export const zh = {
   'switcher.title': '前往房间、页面或主题',
   'switcher.short': '前往…',
   'switcher.none': '没有匹配项',
-  'switcher.room': '房间',
+  'switcher.talk': '聊天',
   'switcher.view': '页面',
   'switcher.topic': '主题',
   'switcher.action': '操作',

@@ -8,6 +8,7 @@ import './charts.js';
 import './chat.js';
 import './help.js';
 import './overview.js';
+import './people.js';
 import './queues.js';
 import './sessions.js';
 import './spaces.js';
@@ -29,6 +30,7 @@ export function places() {
       items: [
         ...only([{ view: 'overview', element: 'y-overview', icon: 'overview', text: t('nav.overview') }], admin),
         { view: 'chat', element: 'y-chat', icon: 'chat', text: t('nav.chat') },
+        ...only([{ view: 'people', element: 'y-people', icon: 'accounts', text: t('nav.contacts') }], !who?.guest),
       ],
     },
     {

@@ -9,7 +9,7 @@ import { viewTitle } from '../lib/alerts.js';
 import { Part, fill, h } from '../lib/dom.js';
 import { t } from '../lib/i18n.js';
 import { line } from '../lib/line.js';
-import { rooms, unreadInAll } from '../lib/rooms.js';
+import { unread } from '../lib/im/im.js';
 import { address, go, goInstead, route } from '../lib/route.js';
 import { dark, language, sidebar, theme } from '../lib/settings.js';
 import { places } from './places.js';
@@ -37,12 +37,11 @@ class Shell extends Part {
     this.replaceChildren(skip, this.#side(badge), this.#banner, this.#stage, this.#tabs(tabBadge));
     this.follow(sidebar, (width) => this.classList.toggle('slim', width === 'slim'));
     this.follow(route, () => this.#go());
-    this.follow(rooms, () => {
-      const unread = unreadInAll();
+    this.follow(unread, ({ unread: n }) => {
       for (const each of [badge, tabBadge]) {
-        each.hidden = unread === 0;
-        each.textContent = unread > 99 ? '99+' : String(unread);
-        each.setAttribute('aria-label', t('chat.unread', { n: unread }));
+        each.hidden = n === 0;
+        each.textContent = n > 99 ? '99+' : String(n);
+        each.setAttribute('aria-label', t('im.unread', { n }));
       }
     });
     this.follow(line.state, () => this.#sayConnection());
@@ -192,7 +191,7 @@ class Shell extends Part {
       goInstead(me.value?.admin && view === '' && matchMedia('(min-width: 721px)').matches ? 'overview' : 'chat');
       return;
     }
-    viewTitle.value = view === 'chat' && rest[0] ? `#${rest[0]}` : place.text;
+    if (view !== 'chat' || !rest[0]) viewTitle.value = place.text;
     this.classList.toggle('in-room', view === 'chat' && Boolean(rest[0]));
     for (const link of this.querySelectorAll('[data-view]')) {
       if (link instanceof HTMLElement && link.dataset['view'] === view) link.setAttribute('aria-current', 'page');
