@@ -191,7 +191,7 @@ export class Im extends Emitter {
 
   /** How many messages wait to be sent. */
   get waiting() {
-    return this.#outbox.length;
+    return this.#outbox.waiting;
   }
 
   /** One conversation; the same object each time. @param {string} id */
@@ -369,7 +369,8 @@ export class Im extends Emitter {
   #restoreConversation(id, saved) {
     if (!saved?.entry) return;
     this.#saved.set(id, saved);
-    this.conversations.take(saved.entry);
+    // The server may have been quicker than the cache.
+    if (!this.conversations.get(id)) this.conversations.take(saved.entry);
     if (saved.delivered) this.#deliveredTold.set(id, saved.delivered);
     if (saved.reads) this.#reads.set(id, saved.reads);
     if (saved.window) this.#open.get(id)?.restore(saved.window);

@@ -101,6 +101,8 @@ export class Conversation extends Emitter {
   #keys = new Map();
   /** @type {Change[]} */
   #notices = [];
+  /** The last change that was told. */
+  #changeTold = 0;
   #told = false;
   /** @type {Map<string, ReturnType<typeof setTimeout>>} */
   #typers = new Map();
@@ -189,6 +191,7 @@ export class Conversation extends Emitter {
   /** More messages. @param {LoadOptions} [options] @returns {Promise<void>} */
   async load({ before, after, around, limit = PAGE } = {}) {
     const window = this.#window;
+    const { changed } = window;
     if (around !== undefined) return this.#loadAround(around, limit);
     if (before === undefined && !after) return this.#attached ? this.open() : this.#loadNewest();
     if (before !== undefined && before !== false) {
@@ -199,8 +202,9 @@ export class Conversation extends Emitter {
     } else if (!this.#attached) {
       const { messages, at_end: atEnd } = await this.#history({ after: window.high, limit });
       window.append(messages, 0);
-      if (atEnd) this.#attach();
+      if (atEnd) this.#attached = true;
     }
+    this.#rewind(changed);
     return this.#tell();
   }
 
@@ -532,7 +536,7 @@ export class Conversation extends Emitter {
     this.#remember(messages);
     this.#tell();
     this.#loadNotices(entry.changed).catch(() => {});
-    return this.#window.hasHole || this.#newest > this.#window.high ? this.#fill() : undefined;
+    this.#rewind(entry.changed);
   }
 
   /** @param {number} around @param {number} limit */
@@ -543,14 +547,25 @@ export class Conversation extends Emitter {
     this.#window.begin(messages, messages.at(-1)?.seq ?? around, false, changed);
     this.#attached = false;
     this.#remember(messages);
-    if (this.#window.high >= (this.entry?.newest ?? 0)) this.#attach();
+    this.#attached = this.#window.high >= (this.entry?.newest ?? 0);
+    this.#rewind(changed);
     this.#tell();
   }
 
-  /** The window has reached the newest message. */
-  #attach() {
-    this.#attached = true;
-    this.#fill();
+  /**
+   * A page was taken in that says how things were when this many changes had been made. Those that came while it was
+   * on its way are applied again: they could not know its messages, or were undone by it.
+   * @param {number} changed
+   */
+  #rewind(changed) {
+    this.#window.changed = Math.min(this.#window.changed, changed);
+    if (!this.#attached) this.#fillChanges().catch(() => {});
+    else if (this.#isBehind()) this.#fill();
+  }
+
+  #isBehind() {
+    const { newest = 0, changed = 0 } = this.entry ?? {};
+    return this.#window.hasHole || Math.max(this.#newest, newest) > this.#window.high || changed > this.#window.changed;
   }
 
   /** @param {Record<string, any>} range @returns {Promise<{messages: Message[], at_end: boolean}>} */
@@ -584,11 +599,12 @@ export class Conversation extends Emitter {
   /** @param {number} target */
   async #fillMessages(target) {
     while (this.#window.high < target || this.#window.hasHole) {
-      const through = Math.max(target, this.#newest);
+      const { changed } = this.#window;
       const { messages, at_end: atEnd } = await this.#history({ after: this.#window.high, limit: FILL_PAGE });
       this.#remember(messages);
       // Where the server has no more, the numbers up to what was known before have no message (any more).
-      this.#window.append(messages, atEnd ? through : 0);
+      this.#window.append(messages, atEnd ? target : 0);
+      this.#window.changed = Math.min(this.#window.changed, changed);
       this.#tell();
       if (atEnd || messages.length === 0) break;
     }
@@ -606,9 +622,12 @@ export class Conversation extends Emitter {
   /** What we only have as we sent it, as the server has it. */
   async #fillProvisional() {
     for (const seq of this.#window.provisional) {
+      const { changed } = this.#window;
       const answer = await this.#do('message', { seq }).catch(() => undefined);
       const message = answer?.message ?? answer;
-      if (message?.seq === seq && this.#window.replace(message)) this.#tell();
+      if (message?.seq !== seq || !this.#window.replace(message)) continue;
+      this.#rewind(changed);
+      this.#tell();
     }
   }
 
@@ -624,11 +643,14 @@ export class Conversation extends Emitter {
 
   /** @param {Change} change */
   #apply(change) {
-    this.#window.changed = Math.max(this.#window.changed, Number(change.seq) || 0);
+    const seq = Number(change.seq) || 0;
+    this.#window.changed = Math.max(this.#window.changed, seq);
     this.#window.apply(change, this.#outside.me());
+    this.#tell();
+    if (seq > 0 && seq <= this.#changeTold) return; // Read again, for messages that came late.
+    this.#changeTold = Math.max(this.#changeTold, seq);
     if (NOTICES.has(change.event)) this.#notices = [...this.#notices, change].slice(-NOTICES_MAX);
     this.emit('event', change);
-    this.#tell();
   }
 
   /** @param {Message[]} messages */

@@ -104,7 +104,15 @@ export class Conversations extends Emitter {
     const later = (this.#seen.get(entry.id) ?? []).filter(({ seq }) => seq > entry.newest);
     if (later.length > 0) this.#seen.set(entry.id, later);
     else this.#seen.delete(entry.id);
-    this.#set(known ? merge(known, entry, later) : entry);
+    if (!known) return this.#set(entry);
+    const next = merge(known, entry, later);
+    // Older than what we have, and what came in between was not all seen: only the server can count that.
+    const isUncounted = known.newest - entry.newest > later.length;
+    this.#set(isUncounted ? { ...next, unread: known.unread, mentions: known.mentions } : next);
+    // The same where a change overtook the snapshot, and its newest message is one that we had not seen then.
+    const isUnchanged = entry.changed < known.changed && (entry.last?.seq ?? 0) > (known.last?.seq ?? 0);
+    if (isUncounted || isUnchanged) this.#refresh(entry.id);
+    return undefined;
   }
 
   /** @internal @param {string} id */
@@ -131,9 +139,9 @@ export class Conversations extends Emitter {
     const seen = this.#seen.get(entry.id) ?? [];
     this.#seen.set(entry.id, [...seen, { seq, counts, mentions }]);
     const isNext = seq === entry.newest + 1;
-    const read = !counts && isNext && entry.unread === 0 ? seq : entry.read;
     this.#set({
-      ...entry, newest: seq, last: message, active_at: Math.max(entry.active_at, message.at), read, hidden: undefined,
+      ...entry, newest: seq, last: message, active_at: Math.max(entry.active_at, message.at), hidden: undefined,
+      // Where a message of mine moves the cursor, the server says so: a guess would never be taken back.
       unread: entry.unread + (counts ? 1 : 0), mentions: entry.mentions + (mentions ? 1 : 0),
     });
     if (!isNext || seen.length >= SEEN_MAX) this.#refresh(entry.id);
@@ -223,6 +231,7 @@ function merge(known, entry, later) {
     cursors: cursorsOf(known, entry),
   };
   if (known.newest > entry.newest) Object.assign(next, { newest: known.newest, last: known.last, active_at: Math.max(known.active_at, entry.active_at) });
+  if (known.changed > entry.changed && known.last?.seq === entry.last?.seq) next.last = known.last;
   // We have read further than the server has heard.
   if (read > entry.read && read >= next.newest) Object.assign(next, { unread: 0, mentions: 0 });
   return next;

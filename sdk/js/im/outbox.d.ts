@@ -3,8 +3,8 @@ export function messageId(): string;
 export class Outbox {
     /** @param {OutboxOutside} outside @param {string} tab */
     constructor(outside: OutboxOutside, tab: string);
-    /** How many wait. */
-    get length(): number;
+    /** How many wait, those that failed left out. */
+    get waiting(): number;
     /** What waits or failed in a conversation, in order. @param {string} conversation @returns {Outgoing[]} */
     of(conversation: string): Outgoing[];
     /** @param {string} conversation @param {Content} content @param {SendOptions} options @returns {Promise<Message>} When the server has it on disk. */

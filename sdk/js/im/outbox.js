@@ -78,9 +78,9 @@ export class Outbox {
     this.#tab = tab;
   }
 
-  /** How many wait. */
-  get length() {
-    return this.#held.size;
+  /** How many wait, those that failed left out. */
+  get waiting() {
+    return [...this.#held.values()].filter(({ state }) => state === 'pending').length;
   }
 
   /** What waits or failed in a conversation, in order. @param {string} conversation @returns {Outgoing[]} */

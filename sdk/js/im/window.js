@@ -26,6 +26,8 @@ export class Window {
   #ahead = new Map();
   /** Own messages as they were sent: the server's version of them is still to come. @type {Set<number>} */
   #provisional = new Set();
+  /** Changes of messages that are still to come. @type {{change: Change, me: string | undefined}[]} */
+  #early = [];
   /** @type {Message[] | undefined} */
   #sorted;
   /** The first number it knows about; `high + 1` where it knows none. */
@@ -65,6 +67,7 @@ export class Window {
     this.#messages.clear();
     this.#ahead.clear();
     this.#provisional.clear();
+    this.#early = [];
     this.#sorted = undefined;
     Object.assign(this, { low: 1, high: 0, changed: 0, atStart: false, loaded: false });
   }
@@ -150,6 +153,7 @@ export class Window {
   apply(change, me) {
     const seq = Number(change.message_seq);
     const message = this.get(seq);
+    if (!message && seq > this.high) this.#early.push({ change, me });
     const changed = message && changeMessage(message, change, me);
     if (!changed || changed === message) return false;
     if (this.#messages.has(seq)) {
@@ -194,6 +198,10 @@ export class Window {
       this.#sorted = undefined;
     }
     for (const seq of this.#ahead.keys()) if (seq <= this.high) this.#ahead.delete(seq);
+    const due = this.#early.filter(({ change }) => change.message_seq <= this.high);
+    if (due.length === 0) return;
+    this.#early = this.#early.filter(({ change }) => change.message_seq > this.high);
+    for (const { change, me } of due) this.apply(change, me);
   }
 }
 
