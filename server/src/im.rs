@@ -1,6 +1,6 @@
 //! Instant messaging as this server has it: its spaces, and what it needs of the other parts.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use indexmap::IndexMap;
@@ -17,6 +17,8 @@ use crate::config::{
 const ROOMS_RECORDS_MAX: u64 = 100_000;
 /// Bytes of them.
 const ROOMS_BYTES_MAX: u64 = 64 << 20;
+/// How long it is kept who was to be woken.
+const PUSH_AGE_MAX: Duration = Duration::from_secs(86_400);
 
 /// The spaces of the config, and those of conversations where the config has none by their names.
 pub(crate) fn all_spaces(config: &Config) -> IndexMap<String, SpaceConfig> {
@@ -37,15 +39,36 @@ pub(crate) fn all_spaces(config: &Config) -> IndexMap<String, SpaceConfig> {
         bytes_max: Some(ROOMS_BYTES_MAX),
         ..of("im/r/#", KeepConfig::Memory, LagConfig::Skip)
     };
+    let push = SpaceConfig {
+        age_max: Some(PUSH_AGE_MAX),
+        ..of("im/push", KeepConfig::Disk, LagConfig::CatchUp)
+    };
     for (name, space) in [
         ("im", kept),
         ("im-live", of("im/c/+/live", KeepConfig::Nothing, LagConfig::Skip)),
         ("im-people", of("im/u/#", KeepConfig::Nothing, LagConfig::Skip)),
         ("im-rooms", rooms),
+        ("im-push", push),
     ] {
         spaces.entry(name.to_owned()).or_insert(space);
     }
     spaces
+}
+
+/// The program that is asked before messages, where the config has one.
+#[cfg(feature = "chat")]
+fn before(config: &Config, hub: &Hub) -> anyhow::Result<Option<Arc<dyn yizhan_im::seams::Before>>> {
+    let Some(before) = &config.chat.before else { return Ok(None) };
+    config.chat.check()?;
+    let hub = hub.clone();
+    let hook = yizhan_chat::BeforeHook::new(before, Arc::new(move || hub.now())).context("chat.before")?;
+    Ok(Some(Arc::new(hook)))
+}
+
+/// Without the door there is none.
+#[cfg(not(feature = "chat"))]
+fn before(_config: &Config, _hub: &Hub) -> anyhow::Result<Option<Arc<dyn yizhan_im::seams::Before>>> {
+    Ok(None)
 }
 
 /// Opens instant messaging and puts it in its place in the hub.
@@ -73,7 +96,7 @@ pub(crate) async fn open(
         administers: Arc::new(administers),
         // One that has ended by itself meanwhile is as good.
         kick: Arc::new(move |session, close| drop(kicking.kick(session, close))),
-        before: None,
+        before: before(config, hub)?,
         search: None,
     };
     let opened = Im::open(hub.clone(), store, config.im.clone(), seams)

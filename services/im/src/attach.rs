@@ -8,6 +8,7 @@ use yizhan_hub::{SessionId, service::Caller};
 use yizhan_talk::{Again, Close};
 
 use crate::{
+    config::DevicesFull,
     content::{CONTENT_BYTES_MAX, TEXT_BYTES_MAX},
     denied::Wrong,
     im::Im,
@@ -88,7 +89,7 @@ pub(crate) fn operations() -> Vec<Op> {
         op(
             "attach",
             "This session is a device of chats; after each reconnect, before all else.",
-            |im: Im, caller: Caller, input: Attach| async move { im.attach(&caller, input) },
+            |im: Im, caller: Caller, input: Attach| async move { im.attach(&caller, input).await },
         ),
         op("devices", "One's devices that are here.", |im: Im, caller: Caller, _: Nothing| async move {
             Ok(im.devices(&caller))
@@ -102,7 +103,7 @@ pub(crate) fn operations() -> Vec<Op> {
 }
 
 impl Im {
-    fn attach(&self, caller: &Caller, input: Attach) -> Result<AttachedAs, Wrong> {
+    async fn attach(&self, caller: &Caller, input: Attach) -> Result<AttachedAs, Wrong> {
         let Attach { platform, device } = input;
         if device.as_ref().is_some_and(|d| d.is_empty() || d.len() > DEVICE_BYTES_MAX) {
             return Err(Wrong::BadInput(format!("a device's name has 1 to {DEVICE_BYTES_MAX} bytes")));
@@ -111,7 +112,16 @@ impl Im {
         let device = device.unwrap_or_else(|| caller.session.to_string().into());
         let attached =
             Attached { session: caller.session, device, platform, since: caller.now.wall.as_millis() };
-        self.inner.online.attach(&caller.who.user, attached);
+        let known = self.person(&caller.who.user).await?;
+        self.make_room(&caller.who.user, &attached)?;
+        if self.inner.online.attach(&caller.who.user, attached) {
+            {
+                let mut person = known.lock();
+                person.last_seen = caller.now.wall.as_millis();
+                known.wrote(self.inner.ledger.put([known.row(&person)]));
+            }
+            self.tell_presence(&known);
+        }
         let config = self.config();
         Ok(AttachedAs {
             user: caller.who.user.clone(),
@@ -128,7 +138,46 @@ impl Im {
 
     /// A session lost its connection or ended.
     pub(crate) fn detach(&self, user: &str, session: SessionId) {
-        self.inner.online.detach(user, session);
+        let (was, last) = self.inner.online.detach(user, session);
+        if was {
+            self.inner.watching.remove(user, session);
+        }
+        if last && let Some(known) = self.inner.people.find(user) {
+            {
+                let mut person = known.lock();
+                person.last_seen = self.now().wall.as_millis();
+                known.wrote(self.inner.ledger.put([known.row(&person)]));
+            }
+            self.tell_presence(&known);
+        }
+    }
+
+    /// Makes room for a device where its user has as many as the config lets them.
+    fn make_room(&self, user: &str, new: &Attached) -> Result<(), Wrong> {
+        let config = self.config();
+        let mut here = self.inner.online.of(user);
+        // Another session of the same device takes no more room.
+        here.retain(|a| a.session != new.session && a.device != new.device);
+        here.sort_by_key(|a| a.since);
+        let alike: Vec<_> = here.iter().filter(|a| a.platform == new.platform).cloned().collect();
+        let over = |count: usize, max: usize| (count + 1).saturating_sub(max);
+        let over_platform = over(alike.len(), config.devices_of_platform_max);
+        let over_all = over(here.len(), config.devices_max);
+        if over_platform == 0 && over_all == 0 {
+            return Ok(());
+        }
+        if config.devices_full == DevicesFull::Refuse {
+            return Err(Wrong::NotAllowed("you are signed in on as many devices as are allowed: sign out on one"));
+        }
+        let mut gone: Vec<_> = alike.into_iter().take(over_platform).collect();
+        let others = here.into_iter().filter(|a| !gone.iter().any(|g| g.session == a.session));
+        let others: Vec<_> = others.take(over_all.saturating_sub(gone.len())).collect();
+        gone.extend(others);
+        for old in gone {
+            let close = Close::new(4011, "another device took this one's place", Again::Never);
+            (self.inner.seams.kick)(old.session, close);
+        }
+        Ok(())
     }
 
     fn devices(&self, caller: &Caller) -> Devices {

@@ -19,6 +19,15 @@ pub struct Config {
     /// How long its sender may edit a message.
     #[serde(with = "span")]
     pub edit_for: Duration,
+    /// Devices that one person is signed in on at once; see `devices_full`.
+    pub devices_max: usize,
+    /// Those of them that run on the same platform.
+    pub devices_of_platform_max: usize,
+    /// What becomes of a device beyond that.
+    pub devices_full: DevicesFull,
+    /// Whether people who are not here are woken: for each message that rings for them, their names are published
+    /// to the topic `im/push` (space `im-push`).
+    pub push: bool,
     /// How many memberships stay in memory; conversations that nobody uses go first.
     pub memory_members_max: usize,
     /// How long a message's client id is recognised, so that sending it again does nothing.
@@ -28,6 +37,17 @@ pub struct Config {
     pub dedup_ids_max: usize,
 }
 
+/// What becomes of a device for which there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DevicesFull {
+    /// it comes in, and the one that was signed in longest goes
+    #[default]
+    KickOldest,
+    /// it does not come in
+    Refuse,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -35,6 +55,10 @@ impl Default for Config {
             conversations_max: 10_000,
             recall_for: Duration::from_secs(120),
             edit_for: Duration::from_secs(7 * 86_400),
+            devices_max: 20,
+            devices_of_platform_max: 10,
+            devices_full: DevicesFull::default(),
+            push: false,
             memory_members_max: 2_000_000,
             dedup_for: Duration::from_secs(3 * 86_400),
             dedup_ids_max: 1_000_000,

@@ -1,7 +1,7 @@
 //! A conversation as it is in memory: what it says of itself, who is in it, and how far everybody is.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -17,10 +17,11 @@ use yizhan_hub::{Record, Topic};
 
 use crate::{
     denied::Wrong,
+    flow::Flow,
     ledger::{Row, json},
     member::{Member, Role},
     names::{self, Kind},
-    view::Overlay,
+    overlays::Overlays,
 };
 
 /// Recalled messages whose numbers are remembered for counting; beyond it the oldest count as unread.
@@ -114,15 +115,27 @@ pub(crate) struct Info {
     /// Pinned messages, newest pin last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pins: Vec<u64>,
+    /// Messages that burn once they are read and were not read by all yet, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) burning: Vec<Burning>,
+    /// The newest message that burns; what is not in the list up to it burns already.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) burning_through: u64,
     /// Who may not come back, until when (the far end of time for good).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) banned: BTreeMap<Arc<str>, u64>,
     /// Who asks to come in, with what they said and when.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) requests: BTreeMap<Arc<str>, Request>,
+    /// Who was invited, by whom and when: they come in by themselves.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) invited: BTreeMap<Arc<str>, Invitation>,
     /// Links by which one may join.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) links: Vec<Link>,
+    /// What only chatrooms have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) room: Option<Box<Room>>,
     /// When it was dismissed; 0 while it lives.
     #[serde(default)]
     pub(crate) dismissed_at: u64,
@@ -134,10 +147,51 @@ pub(crate) struct Info {
     pub(crate) changed_at: u64,
 }
 
+/// A message that burns once it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Burning {
+    pub(crate) seq: u64,
+    /// Who sent it.
+    pub(crate) by: Arc<str>,
+    /// Seconds from reading to its end.
+    pub(crate) after_s: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// Somebody asks to come in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Request {
     pub(crate) text: Option<String>,
+    pub(crate) at: u64,
+}
+
+/// Somebody may come in when they want.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Invitation {
+    pub(crate) by: Arc<str>,
+    pub(crate) at: u64,
+}
+
+/// What a chatroom has in the place of members.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Room {
+    pub(crate) admins: BTreeSet<Arc<str>>,
+    /// Who is silent, until when (the far end of time for good).
+    pub(crate) muted: BTreeMap<Arc<str>, u64>,
+    /// What the application keeps with it.
+    pub(crate) values: BTreeMap<String, RoomValue>,
+}
+
+/// A value of a chatroom.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RoomValue {
+    pub(crate) value: Value,
+    pub(crate) by: Arc<str>,
     pub(crate) at: u64,
 }
 
@@ -176,9 +230,13 @@ impl Info {
             recalled: Vec::new(),
             mentions_all: Vec::new(),
             pins: Vec::new(),
+            burning: Vec::new(),
+            burning_through: 0,
             banned: BTreeMap::new(),
             requests: BTreeMap::new(),
+            invited: BTreeMap::new(),
             links: Vec::new(),
+            room: None,
             dismissed_at: 0,
             members: 0,
             changed_at: at,
@@ -204,6 +262,11 @@ impl Info {
     pub(crate) fn recall(&mut self, seq: u64, by: &Arc<str>) -> bool {
         insert(&mut self.recalled, seq, by, RECALLED_MAX)
     }
+
+    /// Whether a message was recalled, as far as it is remembered.
+    pub(crate) fn is_recalled(&self, seq: u64) -> bool {
+        self.recalled.binary_search_by_key(&seq, |(seq, _)| *seq).is_ok()
+    }
 }
 
 fn insert(list: &mut Vec<(u64, Arc<str>)>, seq: u64, by: &Arc<str>, max: usize) -> bool {
@@ -226,6 +289,8 @@ pub(crate) struct Head {
     pub(crate) newest: u64,
     /// The newest event's number.
     pub(crate) changed: u64,
+    /// When that was, ms; 0 where nothing happened.
+    pub(crate) changed_at: u64,
     /// The newest message.
     pub(crate) last: Option<Arc<Record>>,
     /// When something was said last, or it was made, ms.
@@ -238,9 +303,11 @@ pub(crate) struct State {
     pub(crate) members: FxHashMap<Arc<str>, Member>,
     pub(crate) head: Head,
     /// What became of messages, as far as it was wanted or is not written yet.
-    pub(crate) overlays: FxHashMap<u64, Overlay>,
+    pub(crate) overlays: Overlays,
     /// Whose cursors moved since they were announced.
     pub(crate) moved: Vec<Arc<str>>,
+    /// What may still be said in a chatroom.
+    pub(crate) flow: Flow,
 }
 
 /// A conversation in memory.
@@ -275,8 +342,9 @@ impl Conversation {
                 info,
                 members,
                 head,
-                overlays: FxHashMap::default(),
+                overlays: Overlays::default(),
                 moved: Vec::new(),
+                flow: Flow::default(),
             }),
             used_at: AtomicU64::new(0),
             written: AtomicU64::new(0),
@@ -298,13 +366,15 @@ impl Conversation {
     }
 
     /// The rows of somebody who came in.
-    pub(crate) fn rows_of_new(&self, user: &str, member: &Member) -> [Row; 2] {
-        [self.member_row(user, member), (index_key(&self.id, user), Some(Bytes::from_static(b"{}")))]
+    pub(crate) fn rows_of_new(&self, user: &str, member: &Member) -> [Row; 3] {
+        let index = (index_key(&self.id, user), Some(Bytes::from_static(b"{}")));
+        [self.member_row(user, member), index, (gone_key(user, &self.id), None)]
     }
 
-    /// The rows of somebody who is gone.
-    pub(crate) fn rows_of_gone(&self, user: &str) -> [Row; 2] {
-        [(member_key(user, &self.id), None), (index_key(&self.id, user), None)]
+    /// The rows of somebody who is gone since `at`, ms; lists say so to devices that come back.
+    pub(crate) fn rows_of_gone(&self, user: &str, at: u64) -> [Row; 3] {
+        let gone = (gone_key(user, &self.id), Some(json(&at)));
+        [(member_key(user, &self.id), None), (index_key(&self.id, user), None), gone]
     }
 
     /// Notes that a write has rows of it.
@@ -365,4 +435,14 @@ pub(crate) fn index_key(id: &str, user: &str) -> Bytes {
 /// What the keys of a conversation's index begin with.
 pub(crate) fn index_prefix(id: &str) -> String {
     format!("m/{id}/")
+}
+
+/// The key of the row that says that somebody is no longer a member.
+pub(crate) fn gone_key(user: &str, id: &str) -> Bytes {
+    format!("{}{id}", gone_prefix(user)).into()
+}
+
+/// What the keys of conversations begin with that somebody has left.
+pub(crate) fn gone_prefix(user: &str) -> String {
+    format!("g/{:04x}{user}/", user.len())
 }

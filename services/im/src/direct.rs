@@ -29,6 +29,21 @@ impl Im {
         self.entry(&conversation, &caller.who.user).await
     }
 
+    /// Whether somebody may begin a conversation with another one. Gives whether they have blocked that one.
+    async fn may_begin(&self, one: &Arc<str>, other: &Arc<str>) -> Result<bool, Wrong> {
+        if one == other {
+            return Ok(false);
+        }
+        let them = self.somebody(other).await?;
+        {
+            let person = them.lock();
+            if !person.lets(person.messages_from, one) {
+                return Err(Wrong::Blocked);
+            }
+        }
+        Ok(self.person(one).await?.lock().blocked.contains(other))
+    }
+
     /// The direct conversation of two people; made where it is not there.
     pub(crate) async fn direct(&self, one: &Arc<str>, other: &str) -> Result<Arc<Conversation>, Wrong> {
         let id = direct_id(one, other);
@@ -37,15 +52,13 @@ impl Im {
             found => return found,
         }
         let other: Arc<str> = other.into();
-        if other != *one && !(self.inner.seams.exists)(other.clone()).await {
-            return Err(Wrong::NoSuch("user"));
-        }
+        let blocks = [self.may_begin(one, &other).await?, false];
         let at = self.now().wall.as_millis();
         let mut info = Info::new(Kind::Direct, "".into(), at);
         let new = Member { joined_at: at, changed_at: at, ..Member::default() };
         info.pair = vec![one.clone(), other.clone()];
         let members: FxHashMap<Arc<str>, Member> =
-            [one.clone(), other].into_iter().map(|user| (user, new.clone())).collect();
+            [one.clone(), other].into_iter().zip(blocks).map(|(user, blocks)| (user, Member { blocks, ..new.clone() })).collect();
         info.members = members.len() as u64;
         let head = Head { active_at: at, ..Head::default() };
         // Where another one was quicker, that one is taken, and its rows are in line already.

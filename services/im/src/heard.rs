@@ -28,6 +28,8 @@ pub(crate) const MENTIONS: &str = "im-mentions";
 pub(crate) const MENTION_ALL: &str = "im-all";
 /// The header with the number of the message in whose thread this one is.
 pub(crate) const THREAD: &str = "im-thread";
+/// The header of a message that burns after reading: so many seconds.
+pub(crate) const BURN: &str = "im-burn";
 /// How much is read at once.
 const PAGE: PageSize = PageSize { records_max: 1024, bytes_max: 1 << 20 };
 
@@ -64,6 +66,7 @@ impl Im {
             Some(Place::Messages(id) | Place::Events(id)) => id,
             _ => return,
         };
+        self.inner.pushing.nudge();
         if self.inner.hearing.behind.load(SeqCst) {
             return;
         }
@@ -85,6 +88,7 @@ impl Im {
                     self.apply_message(conversation, &mut state, record);
                 } else {
                     state.head.changed = state.head.changed.max(record.seq);
+                    state.head.changed_at = state.head.changed_at.max(record.at.as_millis());
                 }
                 if let Some(position) = record.position {
                     self.inner.ledger.applied(position);
@@ -105,7 +109,7 @@ impl Im {
         }
     }
 
-    fn apply_message(&self, conversation: &Conversation, state: &mut State, record: &Arc<Record>) {
+    fn apply_message(&self, conversation: &Arc<Conversation>, state: &mut State, record: &Arc<Record>) {
         let at = record.at.as_millis();
         if record.seq > state.head.newest || state.head.last.is_none() {
             state.head.newest = record.seq;
@@ -119,7 +123,8 @@ impl Im {
         {
             rows.push(conversation.member_row(from, member));
         }
-        if let Some(names) = header(record, MENTIONS) {
+        let recalled = state.info.is_recalled(record.seq);
+        if let Some(names) = header(record, MENTIONS).filter(|_| !recalled) {
             for name in names.lines() {
                 if name != &**from
                     && let Some((user, member)) = state

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use yizhan_hub::service::Caller;
 
 use crate::{
-    conversation::{Head, Info, info_key, member_prefix},
+    conversation::{Head, Info, gone_prefix, info_key, member_prefix},
     denied::Wrong,
     entry::Entry,
     im::Im,
@@ -50,6 +50,9 @@ struct Listed {
     unread: u64,
     /// Those that mention one, in all.
     mentions: u64,
+    /// With `since`: conversations that one is no longer in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gone: Vec<Arc<str>>,
     /// For `since` of a later question.
     sync: String,
 }
@@ -111,7 +114,8 @@ impl Im {
             } else {
                 mentioned
             };
-            let changed = row.member.changed_at.max(row.info.changed_at).max(row.head.active_at);
+            let changed = row.member.changed_at.max(row.info.changed_at);
+            let changed = changed.max(row.head.active_at).max(row.head.changed_at);
             let rank = row.rank();
             if since.is_none_or(|since| changed >= since) && after.as_ref().is_none_or(|after| rank > *after)
             {
@@ -129,8 +133,28 @@ impl Im {
             .filter(|_| more)
             .map(|((pinned, active, id), _)| format!("{}.{}.{id}", pinned.0, active.0));
         let conversations = self.shown(me, ranked, now).await?;
+        let gone = match since {
+            Some(since) => self.gone(me, since).await?,
+            None => Vec::new(),
+        };
         let sync = now.saturating_sub(SYNC_SLACK_MS).to_string();
-        Ok(Listed { conversations, next, unread, mentions, sync })
+        Ok(Listed { conversations, next, unread, mentions, gone, sync })
+    }
+
+    /// The conversations that somebody is no longer in since a time, ms.
+    async fn gone(&self, me: &str, since: u64) -> Result<Vec<Arc<str>>, Wrong> {
+        let prefix = gone_prefix(me);
+        let rows = self.inner.ledger.table().scan(prefix.as_bytes(), None, ROWS).await?;
+        let mut gone = Vec::new();
+        for (key, value) in rows {
+            let at: u64 = parsed(&key, &value)?;
+            if at >= since
+                && let Some(id) = key.get(prefix.len()..).and_then(|id| std::str::from_utf8(id).ok())
+            {
+                gone.push(id.into());
+            }
+        }
+        Ok(gone)
     }
 
     /// Rows as entries, each with its last message.

@@ -92,7 +92,8 @@ impl Im {
             let event = self.newest(&names::events(id)).await?;
             heads.push(Head {
                 newest: last.as_ref().map_or(0, |r| r.seq),
-                changed: event.map_or(0, |r| r.seq),
+                changed: event.as_ref().map_or(0, |r| r.seq),
+                changed_at: event.map_or(0, |r| r.at.as_millis()),
                 active_at: last.as_ref().map_or(*created_at, |r| r.at.as_millis()),
                 last,
             });

@@ -21,10 +21,10 @@ use yizhan_hub::{
 use yizhan_talk::Called;
 
 use crate::{
-    content::{Content, Priority, What},
+    content::{CONTENT_BYTES_MAX, Content, Priority, What},
     conversation::{Conversation, State, Who},
     denied::Wrong,
-    heard::{MENTION_ALL, MENTIONS, THREAD},
+    heard::{BURN, MENTION_ALL, MENTIONS, THREAD},
     im::Im,
     member::Role,
     names::{Kind, Place},
@@ -111,6 +111,7 @@ impl Im {
         let Send { conversation, user, mut content, id } = input;
         content.id = content.id.or(id);
         content.check()?;
+        fits(&content)?;
         let id: Arc<str> = match (conversation, user) {
             (Some(id), None) => id.into(),
             (None, Some(user)) => self.direct(&caller.who.user, &user).await?.id.clone(),
@@ -181,32 +182,46 @@ impl Im {
     ) -> Result<(Arc<Conversation>, Content), Wrong> {
         let conversation = self.conversation(id).await?;
         self.may_speak(&conversation.lock(), &caller.who.user, &content, conversation.kind)?;
-        self.complete(caller, &conversation, &mut content).await?;
-        if let Some(before) = &self.inner.seams.before {
-            let draft = Draft {
-                conversation: conversation.id.clone(),
-                from: caller.who.user.clone(),
-                device: caller.who.device.clone(),
-                content: content.clone(),
-            };
-            match before.ask(draft).await {
-                Verdict::Allow => {}
-                Verdict::Change(changed) => {
-                    // Whose message it is, and that it is sent once, no hook changes.
-                    content = Content { id: content.id, ..*changed };
-                }
-                Verdict::Refuse(reason) => return Err(Wrong::Moderated(reason)),
-                Verdict::Unanswered => return Err(Wrong::NoVerdict),
-            }
-        }
+        content = self.judged(caller, &conversation, content).await?;
         Ok((conversation, content))
     }
 
-    /// Fills in what only the server knows: what a file is, what a forwarded message was.
-    async fn complete(
+    /// What is to be said, completed, and as the operator's hook wants it: new messages and edits alike.
+    pub(crate) async fn judged(
         &self,
-        _caller: &Caller,
-        _conversation: &Arc<Conversation>,
+        caller: &Caller,
+        conversation: &Arc<Conversation>,
+        mut content: Content,
+    ) -> Result<Content, Wrong> {
+        self.complete(caller, conversation, &mut content).await?;
+        fits(&content)?;
+        let Some(before) = &self.inner.seams.before else { return Ok(content) };
+        let draft = Draft {
+            conversation: conversation.id.clone(),
+            from: caller.who.user.clone(),
+            device: caller.who.device.clone(),
+            content: content.clone(),
+        };
+        match before.ask(draft).await {
+            Verdict::Allow => Ok(content),
+            Verdict::Change(changed) => {
+                // Whose message it is, and that it is sent once, no hook changes.
+                let mut changed = Content { id: content.id, ..changed.as_sent() };
+                changed.check()?;
+                self.complete(caller, conversation, &mut changed).await?;
+                fits(&changed)?;
+                Ok(changed)
+            }
+            Verdict::Refuse(reason) => Err(Wrong::Moderated(reason)),
+            Verdict::Unanswered => Err(Wrong::NoVerdict),
+        }
+    }
+
+    /// Fills in what only the server knows: what a file is, what a forwarded message was.
+    pub(crate) async fn complete(
+        &self,
+        caller: &Caller,
+        conversation: &Arc<Conversation>,
         content: &mut Content,
     ) -> Result<(), Wrong> {
         if content.kind == What::Card
@@ -215,11 +230,14 @@ impl Im {
         {
             return Err(Wrong::NoSuch("user"));
         }
-        Ok(())
+        if let Some(root) = content.thread {
+            self.check_thread(conversation, &caller.who.user, root).await?;
+        }
+        self.complete_forward(caller, content).await
     }
 
     /// Whether somebody may say this here.
-    fn may_speak(&self, state: &State, user: &str, content: &Content, kind: Kind) -> Result<(), Wrong> {
+    pub(crate) fn may_speak(&self, state: &State, user: &str, content: &Content, kind: Kind) -> Result<(), Wrong> {
         let member = state.member(user)?;
         let now = self.now().wall.as_millis();
         let leads = member.role >= Role::Admin;
@@ -341,6 +359,15 @@ pub(crate) fn body(content: &Content) -> Bytes {
     serde_json::to_vec(content).unwrap_or_default().into()
 }
 
+/// Whether a message is not too large, now that all is in it.
+pub(crate) fn fits(content: &Content) -> Result<(), Wrong> {
+    let bytes = body(content).len();
+    if bytes > CONTENT_BYTES_MAX {
+        return Err(Wrong::BadContent(format!("{bytes} bytes, at most {CONTENT_BYTES_MAX} are taken")));
+    }
+    Ok(())
+}
+
 /// What has to be known of a message without reading it.
 fn headers(content: &Content, state: &State) -> yizhan_hub::Headers {
     let mut headers: Vec<(Arc<str>, Arc<str>)> = Vec::new();
@@ -354,6 +381,9 @@ fn headers(content: &Content, state: &State) -> yizhan_hub::Headers {
     }
     if let Some(thread) = content.thread {
         headers.push((THREAD.into(), thread.to_string().into()));
+    }
+    if let Some(seconds) = content.burn_s {
+        headers.push((BURN.into(), seconds.to_string().into()));
     }
     headers.into()
 }
