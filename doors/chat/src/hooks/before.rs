@@ -17,7 +17,7 @@ use yizhan_im::{
     seams::{Before as Seam, Draft, Verdict},
 };
 use yizhan_net::{PostError, Poster, posting};
-use yizhan_talk::{Clock, Timestamp};
+use yizhan_talk::{Now, Timestamp};
 
 use super::signature::{SIGNATURE, Signer};
 use crate::config::{Before as Config, Otherwise};
@@ -31,13 +31,16 @@ const PAUSE_MS: u64 = 1000;
 /// Characters of a reason that senders are told.
 const REASON_CHARS_MAX: usize = 200;
 
+/// Says what time it is.
+pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
+
 /// The program that is asked.
 pub struct Asked {
     url: Uri,
     config: Config,
     signer: Signer,
     poster: Poster,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     going: AtomicUsize,
     failures: AtomicU32,
     /// Nobody is asked before this time, ms.
@@ -86,7 +89,7 @@ impl Asked {
     ///
     /// # Errors
     /// The address is none, or there is no TLS.
-    pub fn new(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, PostError> {
+    pub fn new(config: &Config, clock: Clock) -> Result<Self, PostError> {
         Ok(Self {
             url: posting::endpoint(&config.url)?,
             signer: Signer::new(config.secret.reveal()),
@@ -100,7 +103,7 @@ impl Asked {
     }
 
     async fn verdict(&self, draft: Draft) -> Verdict {
-        let now = self.clock.now().wall;
+        let now = (self.clock)().wall;
         if now.as_millis() < self.paused_until.load(Relaxed) {
             return self.otherwise();
         }
@@ -142,7 +145,7 @@ impl Asked {
     fn failed(&self, error: &NoVerdict) {
         let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
         if failures >= FAILURES_MAX {
-            let now = self.clock.now().wall.as_millis();
+            let now = (self.clock)().wall.as_millis();
             self.paused_until.store(now + PAUSE_MS, Relaxed);
         }
         // One line at the first failure, and then fewer and fewer.
@@ -175,7 +178,7 @@ impl BeforeHook {
     ///
     /// # Errors
     /// As there.
-    pub fn new(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, PostError> {
+    pub fn new(config: &Config, clock: Clock) -> Result<Self, PostError> {
         Ok(Self(Arc::new(Asked::new(config, clock)?)))
     }
 }
