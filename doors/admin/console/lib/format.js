@@ -156,6 +156,11 @@ export function ago(at) {
   return relative.format(-Math.floor(seconds / 86400), 'day');
 }
 
+/** The time today, else the day and the time. @param {number} at */
+export function whenExactly(at) {
+  return daysAgo(at) === 0 ? clock(at) : `${when(at)} ${clock(at)}`;
+}
+
 /** Whether two times fall on one day here. @param {number} a @param {number} b */
 export function sameDay(a, b) {
   return new Date(a).toDateString() === new Date(b).toDateString();

@@ -145,7 +145,7 @@ class Shell extends Part {
   /** @param {HTMLElement} badge */
   #tabs(badge) {
     const all = places().flatMap(({ items }) => items);
-    const wanted = me.value?.admin ? ['chat', 'overview', 'topics', 'sessions'] : ['chat', 'topics', 'account', 'help'];
+    const wanted = me.value?.admin ? ['chat', 'people', 'overview', 'topics'] : ['chat', 'people', 'topics', 'account'];
     const main = all
       .filter(({ view }) => wanted.includes(view))
       .sort((a, b) => wanted.indexOf(a.view) - wanted.indexOf(b.view));

@@ -6,7 +6,7 @@ import { talkFace } from '../../components/face.js';
 import { icon } from '../../components/icon.js';
 import { me } from '../../lib/account.js';
 import { fill, h } from '../../lib/dom.js';
-import { clock, when } from '../../lib/format.js';
+import { whenExactly } from '../../lib/format.js';
 import { list, nameOf, silent, titleOf } from '../../lib/im/im.js';
 import { preview } from '../../lib/im/preview.js';
 import { t } from '../../lib/i18n.js';
@@ -64,7 +64,7 @@ async function pins(talk, content) {
           { class: 'hit', type: 'button', on: { click: () => talk.show(message.seq) } },
           personFace(message.from, { size: 34 }),
           h('b', null, nameOf(message.from)),
-          h('time', null, `${when(message.at)} ${clock(message.at)}`),
+          h('time', null, whenExactly(message.at)),
           h('p', null, preview(message.content)),
         ),
       ),

@@ -2,7 +2,7 @@
 
 import { bones, failed } from '../../components/bits.js';
 import { fill, h } from '../../lib/dom.js';
-import { clock, when } from '../../lib/format.js';
+import { whenExactly } from '../../lib/format.js';
 import { nameOf } from '../../lib/im/im.js';
 import { preview, recalledText } from '../../lib/im/preview.js';
 import { myName } from '../../lib/im/im.js';
@@ -62,7 +62,7 @@ function row(message, root) {
     'li',
     { class: message.seq === root ? 'root' : '', data: { seq: String(message.seq) } },
     personFace(message.from, { size: 34 }),
-    h('div', { class: 'byline' }, h('b', null, nameOf(message.from)), h('time', { class: 'aside' }, `${when(message.at)} ${clock(message.at)}`)),
+    h('div', { class: 'byline' }, h('b', null, nameOf(message.from)), h('time', { class: 'aside' }, whenExactly(message.at))),
     h('div', { class: 'bubble' }, message.recalled ? recalledText(message, myName()) : message.content ? contentOf(message.content, message) : preview(undefined)),
     message.seq === root ? h('hr', { 'aria-label': t('talk.thread.title') }) : null,
   );

@@ -42,6 +42,7 @@ export class Timeline extends Part {
   #below = 0;
   #newest = 0;
   #loading = false;
+  /** The load that is under way; another one waits for it. */ #busy = Promise.resolve();
   #failed = false;
   /** What is to be shown once it is on the page. @type {{seq: number, block: ScrollLogicalPosition, lit: boolean} | null} */ #goal = null;
 
@@ -200,7 +201,7 @@ export class Timeline extends Part {
       this.#draw();
     } else if (!conversation.atStart) {
       // What is first now stays on the page, and what comes stands above it.
-      void this.#load({ before: true }, () => (this.#first = null));
+      this.#load({ before: true }, () => (this.#first = null));
     }
   }
 
@@ -215,12 +216,17 @@ export class Timeline extends Part {
       this.#draw();
     } else if (!conversation.atEnd) {
       this.#first = all[start]?.key ?? null;
-      void this.#load({ after: true }, () => (this.#last = null));
+      this.#load({ after: true }, () => (this.#last = null));
     }
   }
 
   /** @param {import('/sdk/im/conversation.js').LoadOptions} which @param {() => void} then */
-  async #load(which, then) {
+  #load(which, then) {
+    this.#busy = this.#loadMore(which, then);
+  }
+
+  /** @param {import('/sdk/im/conversation.js').LoadOptions} which @param {() => void} then */
+  async #loadMore(which, then) {
     this.#loading = true;
     const slow = setTimeout(() => (this.#older.hidden = false), 250);
     const before = this.talk.conversation.messages[0]?.key;
@@ -261,6 +267,7 @@ export class Timeline extends Part {
     let at = conversation.messages.findIndex((message) => message.seq === seq);
     if (at < 0) {
       try {
+        await this.#busy;
         await conversation.load({ around: seq, limit: 60 });
       } catch (error) {
         this.#goal = null;
@@ -301,13 +308,21 @@ export class Timeline extends Part {
   }
 
   #toNewest() {
-    this.#first = this.#last = null;
     this.#below = 0;
-    this.#atEnd = true;
     this.#goal = null;
-    if (!this.talk.conversation.atEnd) void this.talk.conversation.load().catch(sayWhy);
-    this.#draw();
-    this.#toEnd();
+    const end = () => {
+      this.#first = this.#last = null;
+      this.#atEnd = true;
+      this.#draw();
+      this.#toEnd();
+    };
+    if (this.talk.conversation.atEnd) return end();
+    this.#busy = this.#busy.then(async () => {
+      this.#loading = true;
+      await this.talk.conversation.load().catch(sayWhy);
+      this.#loading = false;
+      end();
+    });
   }
 
   /** Tells how far one has read: as far as one sees, where one looks. */

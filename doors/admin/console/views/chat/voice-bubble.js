@@ -40,11 +40,11 @@ export function voiceBubble(content, message) {
     const length = Number.isFinite(sound.duration) && sound.duration > 0 ? sound.duration : whole || 1;
     const part = mine ? sound.currentTime / length : 0;
     const children = [...wave.children];
-    children.forEach((bar, i) => bar.classList.toggle('played', mine && i / children.length < part));
-    const on = mine && !sound.paused;
+    children.forEach((bar, i) => bar.classList.toggle('played', mine && !sound.ended && i / children.length < part));
+    const on = mine && !sound.paused && !sound.ended;
     fill(button, icon(on ? 'pause' : 'play'));
     button.setAttribute('aria-label', t(on ? 'voice.pause' : 'voice.play'));
-    time.textContent = span(mine && (on || sound.currentTime > 0) ? length - sound.currentTime : whole);
+    time.textContent = span(mine && !sound.ended && (on || sound.currentTime > 0) ? length - sound.currentTime : whole);
     wave.setAttribute('aria-valuenow', String(Math.round(mine ? sound.currentTime : 0)));
     speed.hidden = !mine;
   };
