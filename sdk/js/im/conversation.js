@@ -101,6 +101,8 @@ export class Conversation extends Emitter {
   #keys = new Map();
   /** @type {Change[]} */
   #notices = [];
+  /** Counts jumps, to the newest messages or elsewhere: the last one counts. */
+  #jump = 0;
   /** The last change that was told. */
   #changeTold = 0;
   #told = false;
@@ -191,16 +193,18 @@ export class Conversation extends Emitter {
   /** More messages. @param {LoadOptions} [options] @returns {Promise<void>} */
   async load({ before, after, around, limit = PAGE } = {}) {
     const window = this.#window;
-    const { changed } = window;
+    const { changed, round } = window;
     if (around !== undefined) return this.#loadAround(around, limit);
     if (before === undefined && !after) return this.#attached ? this.open() : this.#loadNewest();
     if (before !== undefined && before !== false) {
       const from = before === true ? window.low : before;
       if (window.atStart && from <= window.low) return undefined;
       const { messages, at_end: atStart } = await this.#history({ before: from, limit });
+      if (round !== window.round) return undefined;
       if (from >= window.low || before === true) window.prepend(messages, atStart);
     } else if (!this.#attached) {
       const { messages, at_end: atEnd } = await this.#history({ after: window.high, limit });
+      if (round !== window.round) return undefined;
       window.append(messages, 0);
       if (atEnd) this.#attached = true;
     }
@@ -528,8 +532,10 @@ export class Conversation extends Emitter {
   }
 
   async #loadNewest() {
+    const jump = (this.#jump += 1);
     const entry = this.entry ?? (await this.info());
     const { messages, at_end: atStart } = await this.#history({ limit: PAGE });
+    if (jump !== this.#jump) return;
     // What the entry knew is either in the answer or gone.
     this.#window.begin(messages, entry.newest, atStart, entry.changed);
     this.#attached = true;
@@ -542,8 +548,9 @@ export class Conversation extends Emitter {
   /** @param {number} around @param {number} limit */
   async #loadAround(around, limit) {
     const changed = this.entry?.changed ?? 0;
+    const jump = (this.#jump += 1);
     const { messages } = await this.#history({ around, limit });
-    this.#window.clear();
+    if (jump !== this.#jump) return;
     this.#window.begin(messages, messages.at(-1)?.seq ?? around, false, changed);
     this.#attached = false;
     this.#remember(messages);
@@ -599,8 +606,9 @@ export class Conversation extends Emitter {
   /** @param {number} target */
   async #fillMessages(target) {
     while (this.#window.high < target || this.#window.hasHole) {
-      const { changed } = this.#window;
+      const { changed, round } = this.#window;
       const { messages, at_end: atEnd } = await this.#history({ after: this.#window.high, limit: FILL_PAGE });
+      if (round !== this.#window.round) return;
       this.#remember(messages);
       // Where the server has no more, the numbers up to what was known before have no message (any more).
       this.#window.append(messages, atEnd ? target : 0);
@@ -612,8 +620,9 @@ export class Conversation extends Emitter {
 
   async #fillChanges() {
     while ((this.entry?.changed ?? 0) > this.#window.changed) {
-      const after = this.#window.changed;
+      const { changed: after, round } = this.#window;
       const { events = [], at_end: atEnd } = await this.#do('changes', { after, limit: FILL_PAGE });
+      if (round !== this.#window.round) return;
       for (const change of events) if (Number(change.seq) > this.#window.changed) this.#apply(change);
       if (atEnd || this.#window.changed === after) break;
     }

@@ -11,6 +11,8 @@ export class Window {
     atStart: boolean;
     /** Whether something was loaded. */
     loaded: boolean;
+    /** Counts how often it was begun anew: a page that was asked for before then does not belong to it. */
+    round: number;
     /** The messages, oldest first. */
     get messages(): import("./types.js").Message[];
     /** Whether a message came without the one before it. */

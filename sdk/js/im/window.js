@@ -40,6 +40,8 @@ export class Window {
   atStart = false;
   /** Whether something was loaded. */
   loaded = false;
+  /** Counts how often it was begun anew: a page that was asked for before then does not belong to it. */
+  round = 0;
 
   /** The messages, oldest first. */
   get messages() {
@@ -69,7 +71,7 @@ export class Window {
     this.#provisional.clear();
     this.#early = [];
     this.#sorted = undefined;
-    Object.assign(this, { low: 1, high: 0, changed: 0, atStart: false, loaded: false });
+    Object.assign(this, { low: 1, high: 0, changed: 0, atStart: false, loaded: false, round: this.round + 1 });
   }
 
   /**
