@@ -193,7 +193,7 @@ export const enIm = {
   'write.everyone': 'everyone',
   'write.everyone.text': 'Notify all members',
   'write.mention': 'People to mention',
-  'write.long': 'A message has at most {n} characters',
+  'write.long': 'A message has at most {n} bytes',
   'voice.none': 'This browser can’t record here. It needs HTTPS or localhost.',
   'voice.denied': 'The microphone may not be used. Allow it in the browser’s settings.',
   'voice.play': 'Play',

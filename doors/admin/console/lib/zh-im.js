@@ -188,7 +188,7 @@ export const zhIm = {
   'write.everyone': '所有人',
   'write.everyone.text': '提醒全部成员',
   'write.mention': '可以@的人',
-  'write.long': '一条消息最多 {n} 字',
+  'write.long': '一条消息最多 {n} 字节',
   'voice.none': '此处无法录音，需要 HTTPS 或 localhost。',
   'voice.denied': '不能使用麦克风，请在浏览器设置中允许。',
   'voice.play': '播放',

@@ -6,6 +6,7 @@ import { icon } from '../../components/icon.js';
 import { openMenu } from '../../components/menu.js';
 import { h } from '../../lib/dom.js';
 import { bytes } from '../../lib/format.js';
+import { rememberFacts } from '../../lib/im/facts.js';
 import { chat } from '../../lib/im/im.js';
 import { shapeOf } from '../../lib/im/voice.js';
 import { t } from '../../lib/i18n.js';
@@ -17,6 +18,8 @@ import { pickOne } from './pick.js';
 /** Files sent at one time. */
 const FILES_MAX = 20;
 const BURN_S = [5, 10, 30, 60];
+/** Larger sounds are music, and go as files. */
+const SOUND_BYTES = 5_000_000;
 
 /** @param {HTMLElement} anchor @param {Composer} composer */
 export function attachMenu(anchor, composer) {
@@ -79,14 +82,22 @@ const isPicture = ({ type }) => /^image\/(png|jpe?g|gif|webp|avif|bmp)$/.test(ty
 /** @param {File} file @param {string} text @param {Composer} composer */
 async function sendFile(file, text, composer) {
   const { conversation } = composer.talk;
-  const common = { name: file.name, bytes: file.size, ...(text && { text }), ...composer.frame() };
+  const common = { name: file.name, ...(text && { text }), ...composer.frame() };
   /** @type {import('/sdk/im.js').Content} */
   let content = { kind: 'file', ...common };
-  if (isPicture(file)) content = { kind: 'image', ...common, ...(await sizeOf(file)) };
-  else if (file.type.startsWith('video/')) content = { kind: 'video', ...common, ...(await videoFacts(file)) };
-  else if (file.type.startsWith('audio/') && file.size < 5_000_000) {
+  if (isPicture(file)) {
+    content = { kind: 'image', ...common };
+    rememberFacts(file, await sizeOf(file));
+  } else if (file.type.startsWith('video/')) {
+    content = { kind: 'video', ...common };
+    rememberFacts(file, await videoFacts(file));
+  }
+  else if (file.type.startsWith('audio/') && file.size < SOUND_BYTES) {
     const shape = await shapeOf(await file.arrayBuffer()).catch(() => null);
-    if (shape) content = { kind: 'voice', ...common, ...shape };
+    if (shape) {
+      content = { kind: 'voice', ...common, waveform: shape.waveform };
+      rememberFacts(file, { duration_ms: shape.duration_ms });
+    }
   }
   void conversation.send(content, { file, name: file.name }).catch(() => undefined);
 }

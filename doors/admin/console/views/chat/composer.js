@@ -6,6 +6,7 @@ import { icon } from '../../components/icon.js';
 import { hue } from '../../components/avatar.js';
 import { Part, fill, h } from '../../lib/dom.js';
 import { moment } from '../../lib/format.js';
+import { asSent, rememberFacts } from '../../lib/im/facts.js';
 import { chat, list, nameOrYou, titleOf } from '../../lib/im/im.js';
 import { preview } from '../../lib/im/preview.js';
 import { Talk } from '../../lib/im/talk.js';
@@ -19,7 +20,7 @@ import { canEdit } from './message-menu.js';
 import { recorder } from './recorder.js';
 import { attempt } from './talk-menu.js';
 
-/** Characters of one message, where the server does not say. */
+/** Bytes of one message, where the server does not say. */
 const TEXT_MAX = 10_000;
 /** How long one stops writing until the draft is kept, ms. */
 const DRAFT_AFTER = 800;
@@ -236,8 +237,8 @@ export class Composer extends Part {
   #submit() {
     const text = this.#area.value.replace(/\s+$/, '');
     if (!text.trim()) return;
-    const most = Number(chat().limits['text_chars'] ?? chat().limits['text_max'] ?? TEXT_MAX);
-    if (text.length > most) return warn(t('failed.do'), t('write.long', { n: most }));
+    const most = Number(chat().limits['text_bytes'] ?? TEXT_MAX);
+    if (new TextEncoder().encode(text).length > most) return warn(t('failed.do'), t('write.long', { n: most }));
     const { conversation, writing } = this.talk;
     const mentions = this.#mentions?.of(text) ?? { mentions: [], mention_all: false };
     const named = { ...(mentions.mentions.length && { mentions: mentions.mentions }), ...(mentions.mention_all && { mention_all: true }) };
@@ -245,7 +246,7 @@ export class Composer extends Part {
       const { message } = writing.value;
       const before = message.content;
       this.#leave();
-      if (before && before.text !== text) void attempt(conversation.edit(message.seq, { ...before, ...named, text }));
+      if (before && before.text !== text) void attempt(conversation.edit(message.seq, { ...asSent(before), mentions: undefined, mention_all: undefined, ...named, text }));
       return;
     }
     void conversation.send({ kind: 'text', text, ...named, ...this.frame() }).catch(() => undefined);
@@ -260,8 +261,9 @@ export class Composer extends Part {
     this.#allow();
     this.#area.focus();
     if (!done) return;
+    rememberFacts(done.blob, { duration_ms: done.duration_ms });
     void this.talk.conversation
-      .send({ kind: 'voice', waveform: done.waveform, duration_ms: done.duration_ms, ...this.frame() }, { file: done.blob, name: done.name })
+      .send({ kind: 'voice', name: done.name, waveform: done.waveform, ...this.frame() }, { file: done.blob, name: done.name })
       .catch(() => undefined);
     this.sent();
   }

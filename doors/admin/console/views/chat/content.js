@@ -8,6 +8,8 @@ import { jsonView } from '../../components/json.js';
 import { show } from '../../components/dialog.js';
 import { h } from '../../lib/dom.js';
 import { bytes as shortBytes, clock, day } from '../../lib/format.js';
+import { blurCanvas } from '../../lib/im/blurhash.js';
+import { factsOf } from '../../lib/im/facts.js';
 import { chat, myName, nameOf } from '../../lib/im/im.js';
 import { preview } from '../../lib/im/preview.js';
 import { t } from '../../lib/i18n.js';
@@ -67,7 +69,7 @@ const makers = {
   forward: (content, message) => (content.origin ? contentOf(content.origin.content, message) : h('div', { class: 'aside' }, preview(content))),
 };
 
-/** How large a picture is shown, so that nothing moves when it has come. @param {Content} content */
+/** How large a picture is shown, so that nothing moves when it has come. @param {import('../../lib/im/facts.js').Facts} facts */
 function sizeOf({ width = 0, height = 0 }) {
   const [w, hgt] = [width || 260, height || 200];
   const scale = Math.min(1, PICTURE_MAX.width / w, PICTURE_MAX.height / hgt);
@@ -76,7 +78,8 @@ function sizeOf({ width = 0, height = 0 }) {
 
 /** @param {Content} content @param {any} message */
 function picture(content, message) {
-  const { width, height } = sizeOf(content);
+  const facts = factsOf(content, message);
+  const { width, height } = sizeOf(facts);
   const isVideo = content.kind === 'video';
   const over = h('span', { class: 'over', hidden: !isVideo || Boolean(message.progress) }, h('span', { class: 'round' }, icon('play')));
   const frame = h(
@@ -90,11 +93,12 @@ function picture(content, message) {
     },
     over,
   );
-  if (typeof content.blur === 'string' && content.blur.startsWith('data:image/')) frame.prepend(h('img', { class: 'blur', src: content.blur, alt: '' }));
+  const blur = facts.blur ? blurCanvas(facts.blur) : null;
+  if (blur) frame.prepend(blur);
   if (message.file instanceof Blob) {
     if (!isVideo) frame.prepend(h('img', { src: localUrl(message.file), alt: content.name ?? '' }));
   } else if (content.file)
-    load(frame, content, isVideo);
+    load(frame, content, isVideo, Boolean(facts.thumb));
   if (message.state === 'pending') frame.append(uploading(message));
   return frame;
 }
@@ -112,10 +116,10 @@ export function localUrl(file) {
   return url;
 }
 
-/** @param {HTMLElement} frame @param {Content} content @param {boolean} isVideo */
-function load(frame, content, isVideo) {
+/** @param {HTMLElement} frame @param {Content} content @param {boolean} isVideo @param {boolean} thumb */
+function load(frame, content, isVideo, thumb) {
   const file = content.file ?? '';
-  const from = isVideo && !content.thumb ? null : chat().fileObject(file, { thumb: Boolean(content.thumb) });
+  const from = isVideo && !thumb ? null : chat().fileObject(file, { thumb });
   from
     ?.then((src) => {
       const image = h('img', { src, alt: content.name ?? '', decoding: 'async' });
@@ -158,7 +162,7 @@ function fileBubble(content, message) {
   const name = content.name ?? t('write.file');
   const extension = /\.([\p{L}\p{N}]{1,5})$/u.exec(name)?.[1] ?? '';
   const pending = message.state === 'pending' && (message.file || message.progress);
-  const bytes = content.bytes ?? message.file?.size ?? 0;
+  const { bytes = 0 } = factsOf(content, message);
   return h(
     'div',
     { class: 'file-bubble' },
@@ -246,7 +250,7 @@ const LINES = 4;
 
 /** @param {Content} content */
 function merged(content) {
-  const items = /** @type {import('/sdk/im/types.js').Origin[]} */ ((content.items ?? []).filter((item) => 'content' in item));
+  const items = (content.items ?? []).map((item) => /** @type {{origin?: import('/sdk/im/types.js').Origin}} */ (item).origin ?? item).filter((item) => 'content' in item);
   return h(
     'button',
     { class: 'merged-card', type: 'button', on: { click: () => showMerged(content, items) } },

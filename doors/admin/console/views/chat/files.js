@@ -3,6 +3,7 @@
 import { bones, empty, failed, segments } from '../../components/bits.js';
 import { fill, h } from '../../lib/dom.js';
 import { moment } from '../../lib/format.js';
+import { factsOf } from '../../lib/im/facts.js';
 import { chat, nameOf } from '../../lib/im/im.js';
 import { t } from '../../lib/i18n.js';
 import { contentOf } from './content.js';
@@ -51,9 +52,10 @@ export async function filesOf(talk, content, sort = 'image') {
 /** @param {Message} message */
 function tile(message) {
   const button = h('button', { type: 'button', 'aria-label': `${t('file.open')}: ${message.content?.name ?? ''}`, on: { click: () => lightbox(message) } });
-  if (message.content?.file && (message.content.kind === 'image' || message.content.thumb))
+  const thumb = message.content ? Boolean(factsOf(message.content).thumb) : false;
+  if (message.content?.file && (message.content.kind === 'image' || thumb))
     chat()
-      .fileObject(message.content.file, { thumb: Boolean(message.content.thumb) })
+      .fileObject(message.content.file, { thumb })
       .then((src) => button.append(h('img', { src, alt: '', loading: 'lazy' })))
       .catch(() => undefined);
   return button;

@@ -20,19 +20,23 @@ import { attempt } from './talk-menu.js';
 /** @typedef {import('/sdk/im.js').Message} Message */
 /** @typedef {import('../../lib/im/talk.js').Talk} Talk */
 
-/** How long a message can be taken back where the server does not say, s. */
+/** How long a message can be taken back, and edited, where the server does not say, s. */
 const RECALL_S = 120;
+const EDIT_S = 86_400;
 
 /** Whether a message can be taken back by me now. @param {Message} message @param {Talk} talk */
 export function canRecall(message, talk) {
   if (!message.content) return false;
   if (talk.leads && talk.entry?.kind !== 'direct') return true;
-  const seconds = Number(chat().limits['recall_s'] ?? chat().limits['recall_within_s'] ?? RECALL_S);
+  const seconds = Number(chat().limits['recall_s'] ?? RECALL_S);
   return message.from === myName() && Date.now() - message.at < seconds * 1000;
 }
 
 /** @param {Message} message */
-export const canEdit = (message) => message.from === myName() && message.content !== undefined && !message.content.origin && !message.content.burn_s && ['text', 'image', 'video', 'file'].includes(message.content.kind);
+export function canEdit({ from, at, content }) {
+  if (from !== myName() || !content || content.origin || content.burn_s || !['text', 'image', 'video', 'file'].includes(content.kind)) return false;
+  return Date.now() - at < Number(chat().limits['edit_s'] ?? EDIT_S) * 1000;
+}
 
 /** @param {Message} message @param {Talk} talk @param {string} emoji @param {boolean} on */
 export function react(message, talk, emoji, on) {

@@ -2,6 +2,7 @@
 
 import { icon } from '../../components/icon.js';
 import { fill, h } from '../../lib/dom.js';
+import { factsOf } from '../../lib/im/facts.js';
 import { chat } from '../../lib/im/im.js';
 import { shapeOf, span } from '../../lib/im/voice.js';
 import { t } from '../../lib/i18n.js';
@@ -24,7 +25,7 @@ const measured = new Map();
 export function voiceBubble(content, message) {
   const known = content.waveform?.length ? null : measured.get(content.file ?? '');
   const shape = content.waveform?.length ? content.waveform : (known?.waveform ?? FLAT);
-  const whole = (content.duration_ms ?? known?.duration_ms ?? 0) / 1000;
+  const whole = (factsOf(content, message).duration_ms ?? known?.duration_ms ?? 0) / 1000;
   const wave = h(
     'div',
     { class: 'wave', role: 'slider', tabIndex: 0, 'aria-label': t('im.kind.voice'), 'aria-valuemin': '0', 'aria-valuemax': String(Math.round(whole)), 'aria-valuenow': '0' },
