@@ -170,7 +170,11 @@ impl Lane {
                 Some(frame.to_vec()),
             ))),
             // It was reported as damaged when it was read; reading the state will say so, too.
-            Err(Unread::Damaged(_) | Unread::Gone) => Ok(None),
+            Err(Unread::Damaged(place)) => {
+                tracing::error!(place, "damaged data goes with its segment");
+                Ok(None)
+            }
+            Err(Unread::Gone) => Ok(None),
             Err(Unread::Failed(error)) => Err(error),
         }
     }

@@ -8,7 +8,7 @@
 //! Read in this order: `codec` (a record as bytes), `segment` and `log` (files), `chain`
 //! (a topic's records), `index` (what is in memory), `lane`, `queue` and `writer` (what goes in), `read`
 //! and `history` (what comes out), `recover` and `checkpoint` (starting), `keep` and `shelf` (retention),
-//! `journal`, `tables`, `disk` (the store), `backup`,
+//! `erase`, `journal`, `tables`, `disk` (the store), `backup`,
 //! `check` and `repair` (tools).
 
 mod backup;
