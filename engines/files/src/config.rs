@@ -17,6 +17,9 @@ pub struct Config {
     pub image_pixels_max: u64,
     /// The longer side of a thumbnail, pixels.
     pub thumbnail_side_px: u32,
+    /// Bytes that stay free on the disks of this machine: with less, uploads are refused as "full", so that
+    /// files do not take the room of messages.
+    pub reserve_bytes: u64,
     /// Where the bytes lie.
     pub place: Place,
 }
@@ -30,6 +33,7 @@ impl Config {
             upload_idle_max: Duration::from_secs(24 * 60 * 60),
             image_pixels_max: 50_000_000,
             thumbnail_side_px: 480,
+            reserve_bytes: 512 << 20,
             place,
         }
     }

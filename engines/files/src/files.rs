@@ -17,11 +17,11 @@ use crate::{
     meters::Meters,
     picture::{Picture, admit, draw},
     source::Source,
-    staging::{Entry, Lease, Staging},
+    staging::{Entry, Lease, Limits, Staging},
     store::{Content, Reading, Store, Wanted},
 };
 
-/// Images that are decoded at the same time. A large one counts for more, see [`Inner::turn_to_draw`].
+/// Images that are decoded at the same time. A large one counts for more, see [`Inner::draw`].
 const DRAWS_MAX: u32 = 2;
 
 /// Parts that the pixels in work are counted in.
@@ -61,23 +61,27 @@ impl Files {
     /// # Errors
     /// [`FilesError::BadPlace`], and what the disk says.
     pub async fn open(staging: &Path, config: Config) -> Result<Self, FilesError> {
-        let store = Store::open(&config.place).await?;
+        let store = Store::open(&config.place, config.reserve_bytes).await?;
         Self::with_store(staging, config, store).await
     }
 
     pub(crate) async fn with_store(staging: &Path, config: Config, store: Store) -> Result<Self, FilesError> {
         let meters = Arc::new(Meters::default());
         let (root, counts) = (staging.to_owned(), meters.clone());
-        let (bytes_max, uploads_max) = (config.upload_bytes_max, config.uploads_open_max);
-        let open = move || Staging::open(&root, bytes_max, uploads_max, config.upload_idle_max, counts);
-        let staging = Arc::new(spawn_blocking(open).await??);
+        let limits = Limits {
+            bytes_max: config.upload_bytes_max,
+            uploads_max: config.uploads_open_max,
+            idle_max: config.upload_idle_max,
+            reserve_bytes: config.reserve_bytes,
+        };
+        let staging = Arc::new(spawn_blocking(move || Staging::open(&root, limits, counts)).await??);
         let inner = Inner {
             staging,
             store,
             fresh: Fresh::new(),
             draws: Semaphore::new(DRAW_PARTS as usize),
             meters,
-            bytes_max,
+            bytes_max: config.upload_bytes_max,
             pixels_max: config.image_pixels_max.max(1),
             side_px: config.thumbnail_side_px.max(1),
         };
@@ -89,7 +93,8 @@ impl Files {
     ///
     /// # Errors
     /// [`FilesError::BadId`], [`TooLarge`](FilesError::TooLarge), [`TooMany`](FilesError::TooMany),
-    /// [`Exists`](FilesError::Exists) with another length, and what the disk says.
+    /// [`Exists`](FilesError::Exists) with another length, [`Busy`](FilesError::Busy) while an upload with this
+    /// id ends, [`Full`](FilesError::Full), and what the disk says.
     pub async fn begin(&self, id: &str, bytes: u64) -> Result<(), FilesError> {
         self.inner.staging.begin(id, bytes).await
     }
@@ -136,7 +141,9 @@ impl Files {
             Entry::Open(lease) => tokio::spawn(inner.complete(lease)).await?,
             Entry::Done(finished) => {
                 self.inner.note(&finished).await?;
-                Ok(finished)
+                // It may have been removed since, and then there is nothing to speak of.
+                let there = self.inner.store.bytes(finished.hash).await?;
+                there.map(|_| *finished).ok_or(FilesError::Unknown)
             }
         }
     }

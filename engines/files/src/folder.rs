@@ -35,11 +35,13 @@ pub(crate) enum Kept {
 pub(crate) struct Folder {
     root: PathBuf,
     nameless: AtomicU64,
+    /// Bytes that stay free on its disk.
+    reserve_bytes: u64,
 }
 
 impl Folder {
     /// Opens a folder, and makes it where it is not there.
-    pub(crate) fn open(root: &Path) -> io::Result<Self> {
+    pub(crate) fn open(root: &Path, reserve_bytes: u64) -> io::Result<Self> {
         make(root)?;
         let nameless = root.join(NAMELESS);
         match fs::remove_dir_all(&nameless) {
@@ -47,7 +49,7 @@ impl Folder {
             _ => {}
         }
         make(&nameless)?;
-        Ok(Self { root: root.to_owned(), nameless: AtomicU64::new(0) })
+        Ok(Self { root: root.to_owned(), nameless: AtomicU64::new(0), reserve_bytes })
     }
 
     /// Keeps a file that lies elsewhere and is safe there. It stays there too.
@@ -65,7 +67,7 @@ impl Folder {
                 // Another disk, or one without links, or a file there that is broken.
                 Err(_) => {
                     let mut from = File::open(from)?;
-                    self.write(&path, |file| copy(&mut from, file))?
+                    self.write(&path, bytes, |file| copy(&mut from, file))?
                 }
             }
         };
@@ -79,7 +81,7 @@ impl Folder {
         let kept = if has_bytes(&path, bytes.len() as u64)? {
             Kept::Known
         } else {
-            self.write(&path, |file| file.write_all(bytes))?
+            self.write(&path, bytes.len() as u64, |file| file.write_all(bytes))?
         };
         sync_folder(&folder)?;
         Ok(kept)
@@ -122,7 +124,13 @@ impl Folder {
     }
 
     /// Writes a file without a name, makes it safe, and names it.
-    fn write(&self, path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Kept> {
+    fn write(
+        &self,
+        path: &Path,
+        bytes: u64,
+        fill: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> io::Result<Kept> {
+        want_room(&self.root, bytes, self.reserve_bytes)?;
         let number = self.nameless.fetch_add(1, Ordering::Relaxed);
         let nameless = self.root.join(NAMELESS).join(number.to_string());
         let written = create(&nameless).and_then(|mut file| {
@@ -136,6 +144,13 @@ impl Folder {
         }
         written.map(|()| Kept::New)
     }
+}
+
+/// Fails as a full disk does where less than `reserve_bytes` would be free after `bytes` more.
+pub(crate) fn want_room(folder: &Path, bytes: u64, reserve_bytes: u64) -> io::Result<()> {
+    let disk = rustix::fs::statvfs(folder)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free < bytes.saturating_add(reserve_bytes) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
 }
 
 /// A new file for reading and writing.
@@ -188,7 +203,7 @@ mod tests {
     #[test]
     fn the_same_content_is_kept_once() {
         let home = tempfile::tempdir().unwrap();
-        let folder = Folder::open(&home.path().join("deep/files")).unwrap();
+        let folder = Folder::open(&home.path().join("deep/files"), 0).unwrap();
         let hash = Hash::of(b"hello");
         assert_eq!(folder.keep_bytes(&hash, b"hello").unwrap(), Kept::New);
         assert_eq!(folder.keep_bytes(&hash, b"hello").unwrap(), Kept::Known);
@@ -213,7 +228,7 @@ mod tests {
         fs::write(&path, b"hel").unwrap();
         fs::create_dir_all(home.path().join(NAMELESS)).unwrap();
         fs::write(home.path().join(NAMELESS).join("0"), b"half a fi").unwrap();
-        let folder = Folder::open(home.path()).unwrap();
+        let folder = Folder::open(home.path(), 0).unwrap();
         assert_eq!(names(&home.path().join(NAMELESS)), 0);
         let staged = home.path().join("staged");
         fs::write(&staged, b"hello").unwrap();

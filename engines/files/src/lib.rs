@@ -10,7 +10,7 @@
 //!
 //! Who may see a file, and when nobody needs it any more, is for the caller to know.
 //!
-//! Read in this order: [`Hash`], [`Config`], [`FilesError`], [`Finished`]; `source` (bounded reading), `look`
+//! Read in this order: [`struct@Hash`], [`Config`], [`FilesError`], [`Finished`]; `source` (bounded reading), `look`
 //! (what is it) and its formats, `picture` (thumbnails), `folder` and `bucket` (where bytes lie), `store`,
 //! `fresh` (what must not be removed yet), `staging` (uploads on their way), `files` (all of it together).
 

@@ -65,7 +65,7 @@ impl Source {
         self.peeks_left -= 1;
         if matches!(self.from, From::File(_)) {
             let skip = at.checked_sub(self.window_at);
-            if !skip.is_some_and(|skip| skip + count as u64 <= self.window.len() as u64) {
+            if skip.is_none_or(|skip| skip + count as u64 > self.window.len() as u64) {
                 self.fill(at, count.max(READ_BYTES));
             }
         }

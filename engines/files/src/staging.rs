@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     error::FilesError,
     finished::Finished,
-    folder::{create, make, sync_folder},
+    folder::{create, make, sync_folder, want_room},
     hash::Hash,
     meters::Meters,
 };
@@ -43,14 +43,21 @@ const HASH_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(crate) struct Staging {
     root: PathBuf,
-    bytes_max: u64,
-    uploads_max: usize,
-    idle_max: Duration,
+    limits: Limits,
     uploads: Mutex<FxHashMap<Box<str>, Arc<Upload>>>,
     meters: Arc<Meters>,
     /// Bytes that the disk has room for, to see what happens when it is full.
     #[cfg(test)]
     pub(crate) room: Mutex<Option<u64>>,
+}
+
+/// What the config says of uploads, see [`Config`](crate::Config).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) bytes_max: u64,
+    pub(crate) uploads_max: usize,
+    pub(crate) idle_max: Duration,
+    pub(crate) reserve_bytes: u64,
 }
 
 /// One upload.
@@ -87,7 +94,7 @@ pub(crate) struct Lease {
 /// What an id stands for.
 pub(crate) enum Entry {
     Open(Lease),
-    Done(Finished),
+    Done(Box<Finished>),
 }
 
 /// A complete upload.
@@ -99,13 +106,7 @@ pub(crate) struct Sealed {
 
 impl Staging {
     /// Opens the folder, and finds the uploads that a restart broke off. Blocks.
-    pub(crate) fn open(
-        root: &Path,
-        bytes_max: u64,
-        uploads_max: usize,
-        idle_max: Duration,
-        meters: Arc<Meters>,
-    ) -> io::Result<Self> {
+    pub(crate) fn open(root: &Path, limits: Limits, meters: Arc<Meters>) -> io::Result<Self> {
         make(root)?;
         let mut uploads = FxHashMap::default();
         for entry in fs::read_dir(root)? {
@@ -127,9 +128,7 @@ impl Staging {
         meters.uploads_open.set(uploads.len() as i64);
         Ok(Self {
             root: root.to_owned(),
-            bytes_max,
-            uploads_max,
-            idle_max,
+            limits,
             uploads: Mutex::new(uploads),
             meters,
             #[cfg(test)]
@@ -140,8 +139,9 @@ impl Staging {
     /// Begins an upload of so many bytes. Again is fine, with the same length.
     pub(crate) async fn begin(self: &Arc<Self>, id: &str, bytes: u64) -> Result<(), FilesError> {
         check(id)?;
-        if bytes > self.bytes_max {
-            return Err(FilesError::TooLarge { max: self.bytes_max });
+        let max = self.limits.bytes_max;
+        if bytes > max {
+            return Err(FilesError::TooLarge { max });
         }
         let staging = self.clone();
         let id = Box::<str>::from(id);
@@ -166,7 +166,7 @@ impl Staging {
                 false => Err(FilesError::Busy),
             };
         }
-        match create(&path).and_then(|_| sync_folder(&self.root)) {
+        match self.want_room(bytes).and_then(|()| create(&path)).and_then(|_| sync_folder(&self.root)) {
             Ok(()) => {
                 self.meters.begun.one();
                 Ok(())
@@ -188,7 +188,7 @@ impl Staging {
         if let Some(there) = uploads.get(&upload.id) {
             return Ok(Some(there.clone()));
         }
-        if uploads.len() >= self.uploads_max {
+        if uploads.len() >= self.limits.uploads_max {
             return Err(FilesError::TooMany);
         }
         uploads.insert(upload.id.clone(), upload.clone());
@@ -218,6 +218,7 @@ impl Staging {
         if end > upload.bytes {
             return Err(FilesError::TooLarge { max: upload.bytes });
         }
+        self.want_room(piece.len() as u64).map_err(|error| self.counted(error.into()))?;
         let file = File::options().read(true).write(true).open(&upload.path)?;
         if let Err(error) = self.write(&file, piece, at) {
             state.fall_back(&file);
@@ -233,6 +234,10 @@ impl Staging {
             state.safe = state.at;
         }
         Ok(end)
+    }
+
+    fn want_room(&self, bytes: u64) -> io::Result<()> {
+        want_room(&self.root, bytes, self.limits.reserve_bytes)
     }
 
     fn write(&self, file: &File, piece: &[u8], at: u64) -> io::Result<()> {
@@ -263,7 +268,7 @@ impl Staging {
         }
         let (staging, id) = (self.clone(), Box::<str>::from(id));
         let done = tokio::task::spawn_blocking(move || staging.done(&id)).await??;
-        done.map(Entry::Done).ok_or(FilesError::Unknown)
+        done.map(|done| Entry::Done(Box::new(done))).ok_or(FilesError::Unknown)
     }
 
     /// Notes what came of a complete upload, and takes its file away. Blocks.
@@ -329,7 +334,7 @@ impl Staging {
         done.sort_unstable_by_key(|(written, _)| std::cmp::Reverse(*written));
         let mut forgotten = 0;
         for (place, (written, path)) in done.into_iter().enumerate() {
-            let is_old = now.duration_since(written).is_ok_and(|age| age >= self.idle_max);
+            let is_old = now.duration_since(written).is_ok_and(|age| age >= self.limits.idle_max);
             if is_old || place >= DONE_MAX {
                 fs::remove_file(path)?;
                 forgotten += 1;
@@ -340,7 +345,7 @@ impl Staging {
 
     fn is_old(&self, path: &Path, now: SystemTime) -> bool {
         let written = fs::metadata(path).and_then(|about| about.modified());
-        written.is_ok_and(|written| now.duration_since(written).is_ok_and(|age| age >= self.idle_max))
+        written.is_ok_and(|written| now.duration_since(written).is_ok_and(|age| age >= self.limits.idle_max))
     }
 
     fn done(&self, id: &str) -> Result<Option<Finished>, FilesError> {

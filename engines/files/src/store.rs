@@ -85,11 +85,12 @@ pub(crate) enum Store {
 }
 
 impl Store {
-    pub(crate) async fn open(place: &Place) -> Result<Self, FilesError> {
+    pub(crate) async fn open(place: &Place, reserve_bytes: u64) -> Result<Self, FilesError> {
         match place {
             Place::Folder(root) => {
                 let root = root.clone();
-                let folder = tokio::task::spawn_blocking(move || Folder::open(&root)).await??;
+                let folder =
+                    tokio::task::spawn_blocking(move || Folder::open(&root, reserve_bytes)).await??;
                 Ok(Self::Folder(Arc::new(folder)))
             }
             #[cfg(feature = "s3")]

@@ -30,7 +30,7 @@ impl Home {
     }
 
     pub(super) fn config(&self) -> Config {
-        Config::new(Place::Folder(self.files()))
+        Config { reserve_bytes: 0, ..Config::new(Place::Folder(self.files())) }
     }
 
     /// A process that starts in this folder.

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 
 use super::support::{Home, ID, noise, read, upload};
 use crate::{Config, Files, FilesError, Hash, Kind};
@@ -207,11 +208,8 @@ async fn the_end_of_an_upload_goes_on_when_nobody_waits_for_it() {
     let files = home.open().await;
     files.begin(ID, 5).await.unwrap();
     files.append(ID, 0, Bytes::from_static(b"hello")).await.unwrap();
-    {
-        let mut finish = Box::pin(files.finish(ID));
-        // The first look at it starts it; then the caller goes away.
-        assert!(futures_util::poll!(&mut finish).is_pending());
-    }
+    // The first look at it starts it; then the caller goes away.
+    assert!(files.finish(ID).now_or_never().is_none());
     while files.figures().finished.value() == 0 {
         tokio::task::yield_now().await;
     }
@@ -236,6 +234,31 @@ async fn a_full_disk_keeps_what_was_there_and_the_upload_goes_on_later() {
     let finished = files.finish(ID).await.unwrap();
     let content = [vec![1; 1_000], vec![3; 2_000]].concat();
     assert_eq!(finished.hash, Hash::of(&content));
+}
+
+#[tokio::test]
+async fn files_leave_room_for_messages() {
+    let home = Home::new();
+    let files = home.open().await;
+    files.begin(ID, 10).await.unwrap();
+    drop(files);
+    let config = Config { reserve_bytes: 1 << 60, ..home.config() };
+    let files = Files::open(&home.staging(), config).await.unwrap();
+    assert!(matches!(files.begin(&ID.replace('a', "b"), 10).await, Err(FilesError::Full)));
+    assert!(matches!(files.append(ID, 0, vec![0; 10].into()).await, Err(FilesError::Full)));
+    assert!(matches!(files.put(vec![0; 10].into()).await, Err(FilesError::Full)));
+    assert_eq!(files.offset(ID).await.unwrap(), 0);
+    assert_eq!(home.staged(), [format!("{ID}.10.part")]);
+}
+
+#[tokio::test]
+async fn an_upload_whose_file_was_removed_is_not_finished_again() {
+    let home = Home::new();
+    let files = home.open().await;
+    let finished = upload(&files, ID, b"short-lived").await;
+    files.let_age();
+    files.remove(&finished.hash).await.unwrap();
+    assert!(matches!(files.finish(ID).await, Err(FilesError::Unknown)));
 }
 
 #[tokio::test]
