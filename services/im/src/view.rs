@@ -33,6 +33,12 @@ pub(crate) struct Overlay {
     /// Messages in its thread, and the newest of them.
     #[serde(rename = "t", skip_serializing_if = "Option::is_none")]
     pub(crate) thread: Option<Thread>,
+    /// It was read by all and has burnt: nobody sees it any more.
+    #[serde(rename = "b", skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) burnt: bool,
+    /// The thread that a recalled message is in; its record does not say so any more.
+    #[serde(rename = "o", skip_serializing_if = "Option::is_none")]
+    pub(crate) of: Option<u64>,
 }
 
 /// What an edited message says, and what it said before.

@@ -1,0 +1,47 @@
+//! What has begun and is to be finished although nobody may wait for it any more: a client that goes away between a
+//! change and its announcement must not leave the others without it.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use futures_channel::{mpsc, oneshot};
+use futures_util::{StreamExt as _, future::BoxFuture};
+use yizhan_hub::StoreError;
+use yizhan_talk::Now;
+
+use crate::denied::Wrong;
+
+/// Runs futures as part of the service's own work.
+pub(crate) struct Chores {
+    sender: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
+    numbers: AtomicU64,
+}
+
+impl Chores {
+    /// The queue, and the work that does what is in it.
+    pub(crate) fn new(now: Now) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (sender, receiver) = mpsc::unbounded();
+        // Fewer than a thousand a millisecond: no number is given again after a restart.
+        let numbers = AtomicU64::new(now.wall.as_millis().saturating_mul(1000));
+        (Self { sender, numbers }, receiver.for_each_concurrent(None, |chore| chore))
+    }
+
+    /// A number that was never given before.
+    pub(crate) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Relaxed)
+    }
+
+    /// Has something done to its end. Gives its result to who still waits.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        chore: impl Future<Output = Result<T, Wrong>> + Send + 'static,
+    ) -> impl Future<Output = Result<T, Wrong>> + Send + 'static {
+        let (sender, receiver) = oneshot::channel();
+        let all = async move {
+            // Who does not wait any more need not know.
+            drop(sender.send(chore.await));
+        };
+        // Where the work has ended, so has the service.
+        drop(self.sender.unbounded_send(Box::pin(all)));
+        async move { receiver.await.unwrap_or(Err(Wrong::from(StoreError::Closed))) }
+    }
+}
