@@ -10,7 +10,7 @@
 //!
 //! Read in this order: `fold` and `cut` (a text's units), `tokens` and `schema` (what is in the index),
 //! `document`, `query` and `words` (what goes in and what is asked), `access`, `docs` and `matching` (which
-//! documents match), `snippet` and `search` (one search), `seen`, `desk` and `writer` (what goes in),
+//! documents match), `snippet`, `top`, `scan` and `search` (one search), `seen`, `desk` and `writer` (what goes in),
 //! `folder` and `index`.
 
 mod access;
@@ -25,11 +25,13 @@ mod folder;
 mod index;
 mod matching;
 mod query;
+mod scan;
 mod schema;
 mod search;
 mod seen;
 mod snippet;
 mod tokens;
+mod top;
 mod words;
 mod writer;
 
@@ -42,3 +44,8 @@ pub use query::{
     QUERY_WORDS_MAX, Query, TOTAL_MAX,
 };
 pub use schema::TEXT_BYTES_MAX;
+
+#[cfg(test)]
+mod tests {
+    mod full_disk;
+}

@@ -23,43 +23,59 @@ const PHRASE_ENDS_MAX: u32 = 256;
 
 /// What matches a query's words, its sender, its kinds and, where that is quicker, its conversations. The
 /// exact filter on conversations and times comes after.
-pub(crate) fn matcher(
-    fields: &Fields,
-    query: &Query,
-    words: &[Wanted],
-    access: &Access<'_>,
-) -> Box<dyn Matcher> {
-    let mut all: Vec<(Occur, Box<dyn Matcher>)> = vec![];
-    let mut must = |matcher| all.push((Occur::Must, matcher));
-    words.iter().for_each(|wanted| must(word(fields, wanted)));
-    // These let through or not, and say nothing about how well a message fits.
-    let mut filter = |matcher| must(Box::new(ConstScoreQuery::new(matcher, 0.0)));
-    if let Some(sender) = &query.sender {
-        filter(any([Term::from_field_u64(fields.from, number(sender))].into_iter()));
-    }
-    if !query.kinds.is_empty() {
-        filter(any(query.kinds.iter().map(|kind| Term::from_field_text(fields.kind, kind))));
-    }
-    if let Some(postings) = access.postings(fields.place) {
-        filter(postings);
-    }
-    if all.is_empty() { Box::new(AllQuery) } else { Box::new(BooleanQuery::new(all)) }
+pub(crate) struct Matching {
+    /// Documents with all the words, or all the parts of words.
+    pub(crate) documents: Box<dyn Matcher>,
+    /// What must also be there, one after the other.
+    pub(crate) phrases: Vec<Box<dyn Matcher>>,
 }
 
-fn word(fields: &Fields, wanted: &Wanted) -> Box<dyn Matcher> {
-    if let [single] = wanted.units.as_slice() {
-        return one(fields, single, wanted.open);
+impl Matching {
+    pub(crate) fn new(fields: &Fields, query: &Query, words: &[Wanted], access: &Access<'_>) -> Self {
+        let mut all: Vec<(Occur, Box<dyn Matcher>)> = vec![];
+        let mut phrases = vec![];
+        let mut must = |matcher| all.push((Occur::Must, matcher));
+        for wanted in words {
+            if let [single] = wanted.units.as_slice() {
+                must(one(fields, single, wanted.open));
+                continue;
+            }
+            let terms = terms(fields, wanted);
+            for (_, term) in &terms {
+                must(Box::new(TermQuery::new(term.clone(), IndexRecordOption::WithFreqs)));
+            }
+            if let (true, Some(last)) = (wanted.open, wanted.units.last()) {
+                must(one(fields, last, true));
+            }
+            phrases.extend(phrase(fields, wanted, terms));
+        }
+        // These let through or not, and say nothing about how well a message fits.
+        let mut filter = |matcher| must(Box::new(ConstScoreQuery::new(matcher, 0.0)));
+        if let Some(sender) = &query.sender {
+            filter(any([Term::from_field_u64(fields.from, number(sender))].into_iter()));
+        }
+        if !query.kinds.is_empty() {
+            filter(any(query.kinds.iter().map(|kind| Term::from_field_text(fields.kind, kind))));
+        }
+        if let Some(postings) = access.postings(fields.place) {
+            filter(postings);
+        }
+        let documents: Box<dyn Matcher> =
+            if all.is_empty() { Box::new(AllQuery) } else { Box::new(BooleanQuery::new(all)) };
+        Self { documents, phrases }
     }
-    let mut terms = phrase(fields, &wanted.units);
+}
+
+/// `None` for a single term, which is there or not.
+fn phrase(fields: &Fields, wanted: &Wanted, mut terms: Vec<(usize, Term)>) -> Option<Box<dyn Matcher>> {
     if wanted.open {
+        let last = wanted.units.last()?;
+        terms.push((wanted.units.len() - 1, Term::from_field_text(fields.text, &last.text)));
         let mut phrase = PhrasePrefixQuery::new_with_offset(terms);
         phrase.set_max_expansions(PHRASE_ENDS_MAX);
-        return Box::new(phrase);
+        return Some(Box::new(phrase));
     }
-    match terms.len() {
-        1 => Box::new(TermQuery::new(terms.remove(0).1, IndexRecordOption::WithFreqs)),
-        _ => Box::new(PhraseQuery::new_with_offset(terms)),
-    }
+    (terms.len() > 1).then(|| Box::new(PhraseQuery::new_with_offset(terms)) as Box<dyn Matcher>)
 }
 
 fn one(fields: &Fields, part: &Part, open: bool) -> Box<dyn Matcher> {
@@ -74,9 +90,10 @@ fn one(fields: &Fields, part: &Part, open: bool) -> Box<dyn Matcher> {
     Box::new(TermQuery::new(Term::from_field_text(field, &part.text), option))
 }
 
-/// Terms with their places. A run of pieces is every second of its pairs, and the last: these hold it
-/// together as well as all of them.
-fn phrase(fields: &Fields, units: &[Part]) -> Vec<(usize, Term)> {
+/// Terms with their places, but not an open end. A run of pieces is every second of its pairs, and the
+/// last: these hold it together as well as all of them.
+fn terms(fields: &Fields, wanted: &Wanted) -> Vec<(usize, Term)> {
+    let units = &wanted.units[..wanted.units.len() - usize::from(wanted.open)];
     let mut terms = vec![];
     let mut at = 0;
     while let Some(unit) = units.get(at) {

@@ -222,6 +222,8 @@ impl Writer {
     }
 
     fn end(mut self) {
+        let late = self.shared.desk.take(Some(Instant::now())).work;
+        late.into_iter().for_each(|work| self.hold(work));
         for waiter in self.flushes.drain(..) {
             // As above.
             let _ = waiter.send(Err(SearchError::Closed));
