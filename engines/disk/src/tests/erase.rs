@@ -213,21 +213,18 @@ async fn a_backup_taken_meanwhile_is_whole() {
     for _ in 0..100 {
         append(&j, message("a", &body)).await;
     }
-    let done = Arc::new(AtomicBool::new(false));
-    let erasing = tokio::spawn({
-        let (j, done) = (j.clone(), done.clone());
-        async move {
-            let mut erased = 0;
-            for seq in (1..=100).rev().filter(|_| !done.load(SeqCst)) {
-                erased += j.erase(&topic("a"), vec![seq]).await.unwrap();
-            }
-            erased
-        }
-    });
     let (from, to) = (disk.clone(), folder.path().join("copy"));
-    tokio::task::spawn_blocking(move || from.backup(&to, &mut quiet)).await.unwrap().unwrap();
-    done.store(true, SeqCst);
-    assert!(erasing.await.unwrap() > 0);
+    let backup = move || {
+        let (runtime, mut erased) = (tokio::runtime::Handle::current(), 0);
+        // Between two pieces of a file: of the record at their border half is copied.
+        let mut progress = |_, _| {
+            let seqs = (1..=100).filter(|seq| erased == 0 || seq % 3 == 0).collect();
+            erased += runtime.block_on(j.erase(&topic("a"), seqs)).unwrap();
+        };
+        from.backup(&to, &mut progress).unwrap();
+        assert_eq!(erased, 100);
+    };
+    tokio::task::spawn_blocking(backup).await.unwrap();
     let copy = folder.path().join("copy");
     verify(&copy, &mut quiet).unwrap();
     restore(&copy, &back, T0, &mut quiet).unwrap();
