@@ -40,6 +40,10 @@ const SMALL_BYTES = 262_144;
 const CHUNK_BYTES = 1_048_576;
 /** Attempts without progress until an upload is given up. */
 const ATTEMPTS_MAX = 8;
+/** Between them, at most, ms. */
+const PAUSE_MAX = 10_000;
+/** A request that takes longer has got lost, ms. */
+const REQUEST_MAX = 120_000;
 /** A key is renewed when it lasts no longer than this, ms. */
 const KEY_SPARE = 300_000;
 /** Pictures whose object URLs are kept. */
@@ -126,7 +130,7 @@ export class Files {
         else if (at) at.offset = undefined; // How much arrived is for the server to say.
         failures += 1;
         if (failures >= ATTEMPTS_MAX) throw new YizhanError(code, String(/** @type {Error} */ (error).message), 'soon');
-        await pause(typeof again === 'number' ? again * 1000 : 250 * 2 ** failures, signal);
+        await pause(typeof again === 'number' ? again * 1000 : Math.min(250 * 2 ** failures, PAUSE_MAX), signal);
       }
     }
   }
@@ -171,13 +175,21 @@ export class Files {
   async #request(url, init) {
     const { authorization } = this.#client;
     const headers = { ...init.headers, ...(authorization && { Authorization: authorization }) };
+    const abort = new AbortController();
+    const stop = () => abort.abort(init.signal?.reason);
+    const timer = setTimeout(() => abort.abort(), REQUEST_MAX);
+    init.signal?.addEventListener('abort', stop);
     /** @type {Response} */
     let response;
     try {
-      response = await this.#fetch(url, { ...init, headers, cache: init.method ? 'no-store' : 'default' });
+      init.signal?.throwIfAborted();
+      response = await this.#fetch(url, { ...init, headers, signal: abort.signal, cache: init.method ? 'no-store' : 'default' });
     } catch (error) {
-      if (init.signal?.aborted) throw error;
+      if (init.signal?.aborted) throw init.signal.reason;
       throw new YizhanError(CODES.UNREACHABLE, String(error), 'soon');
+    } finally {
+      clearTimeout(timer);
+      if (init.method) init.signal?.removeEventListener('abort', stop); // A download goes on with its body.
     }
     if (response.ok) return response;
     const wait = Number(response.headers.get('Retry-After')) || 'soon';

@@ -154,14 +154,15 @@ export class FakeServer {
     this.requests.push(`${request.method} ${url.pathname}${url.search}`);
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
-    const body = Buffer.concat(chunks).toString();
+    const bytes = Buffer.concat(chunks);
+    const body = bytes.toString();
     const authorization = request.headers.authorization ?? '';
     const reply = (status, value, headers = {}) => {
       response.writeHead(status, { 'Content-Type': 'application/json', ...headers });
       response.end(JSON.stringify(value));
     };
     const known = this.talks.findLast((talk) => authorization === `Session ${talk.session}:${talk.secret}`);
-    if (this.refuse?.(request, reply)) return;
+    if (this.refuse?.(request, reply, { bytes, response })) return;
     if (url.pathname === '/v1/sse' && this.sse) return this.#stream(request, response, url);
     if (url.pathname === '/v1/poll' && this.poll) return this.#wait(known, url, authorization, reply);
     if (url.pathname === '/v1/ticket') return reply(200, { ticket: `ticket for ${authorization}`, expires_in: 60 });
