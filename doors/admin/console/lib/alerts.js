@@ -12,8 +12,21 @@ export const viewTitle = new Cell('');
 /** Notices of one conversation that may come within this time make no sound again, ms. */
 const QUIET_MS = 3000;
 
-/** Whether I asked not to be disturbed now; set by what the chat knows of me. */
-export const disturb = { quiet: () => false };
+/** @typedef {{from?: string, until?: string}} Hours */
+
+/** The hours in which nothing should ring, as this browser knows them. @returns {Hours} */
+export function quietHours() {
+  try {
+    return JSON.parse(localStorage.getItem('yizhan.quiet') ?? '{}') ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** @param {Hours} hours */
+export function keepQuietHours(hours) {
+  localStorage.setItem('yizhan.quiet', JSON.stringify(hours));
+}
 
 /** Starts to watch for what arrives. */
 export function startAlerts() {
@@ -27,7 +40,7 @@ export function startAlerts() {
   const last = new Map();
   rings.hear((ring) => {
     const looks = !document.hidden && document.hasFocus();
-    if (!ring || looks || notifications.value !== 'on' || !('Notification' in window) || Notification.permission !== 'granted' || disturb.quiet()) return;
+    if (!ring || looks || notifications.value !== 'on' || !('Notification' in window) || Notification.permission !== 'granted' || inQuietHours(quietHours(), new Date())) return;
     const { message, entry } = ring;
     if (!message.content) return;
     const body = preview(message.content);
@@ -76,11 +89,11 @@ export async function askForNotifications(yes) {
 
 /**
  * Whether a time of day lies in a span such as 22:00 to 07:00.
- * @param {{from?: string, until?: string} | null | undefined} hours
+ * @param {Hours} hours
  * @param {Date} now
  */
 export function inQuietHours(hours, now) {
-  if (!hours?.from || !hours.until || hours.from === hours.until) return false;
+  if (!hours.from || !hours.until || hours.from === hours.until) return false;
   const time = `${String(now.getHours()).padStart(2, '0')}:${String(now.getMinutes()).padStart(2, '0')}`;
   return hours.from < hours.until ? time >= hours.from && time < hours.until : time >= hours.from || time < hours.until;
 }

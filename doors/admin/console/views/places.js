@@ -7,6 +7,7 @@ import './bans.js';
 import './charts.js';
 import './chat.js';
 import './help.js';
+import './im-admin.js';
 import './overview.js';
 import './people.js';
 import './queues.js';
@@ -55,6 +56,7 @@ export function places() {
           [
             { view: 'accounts', element: 'y-accounts', icon: 'accounts', text: t('nav.accounts') },
             { view: 'bans', element: 'y-bans', icon: 'ban', text: t('nav.bans') },
+            { view: 'im', element: 'y-im', icon: 'shield', text: t('nav.im') },
             { view: 'audit', element: 'y-audit', icon: 'audit', text: t('nav.audit') },
           ],
           admin,

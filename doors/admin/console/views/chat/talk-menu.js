@@ -40,6 +40,7 @@ export function talkMenu(entry) {
     silent(entry)
       ? { label: t('im.unmute'), icon: 'bell', run: () => set({ notify: 'all' }) }
       : { label: t('im.mute'), icon: 'bell-off', run: () => set({ notify: 'none' }) },
+    ...(entry.kind === 'direct' || entry.notify === 'mentions' ? [] : [{ label: t('im.onlymentions'), icon: /** @type {const} */ ('at'), run: () => set({ notify: 'mentions' }) }]),
     entry.unread || entry.marked_unread
       ? { label: t('im.markread'), icon: 'check', run: () => conversation.markRead() }
       : { label: t('im.markunread'), icon: 'chat', run: () => set({ marked_unread: true }) },

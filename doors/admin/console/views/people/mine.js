@@ -3,7 +3,7 @@
 import { field, segments } from '../../components/bits.js';
 import { personFace } from '../../components/face.js';
 import { icon } from '../../components/icon.js';
-import { disturb, inQuietHours, setNotifications } from '../../lib/alerts.js';
+import { keepQuietHours, quietHours, setNotifications } from '../../lib/alerts.js';
 import { fill, h } from '../../lib/dom.js';
 import { chat, myName } from '../../lib/im/im.js';
 import { t } from '../../lib/i18n.js';
@@ -17,11 +17,23 @@ import { attempt } from '../chat/talk-menu.js';
 /** @param {HTMLElement} body */
 export async function mine(body) {
   const profile = /** @type {Mine} */ (await chat().people.profile());
-  const [status] = await chat()
-    .people.presence([myName()])
-    .catch(() => []);
+  const [[status], privacy] = await Promise.all([
+    chat()
+      .people.presence([myName()])
+      .catch(() => []),
+    chat()
+      .people.setPrivacy({})
+      .catch(() => ({})),
+  ]);
+  const hours = profile.dnd ? { from: timeOf(profile.dnd.from_min), until: timeOf(profile.dnd.until_min) } : 'dnd' in profile || profile.privacy ? {} : quietHours();
+  keepQuietHours(hours);
   body.className = 'mine-cards';
-  fill(body, profileCard(profile), statusCard(profile, status), privacyCard(profile), quietCard(profile), notifyCard());
+  fill(body, profileCard(profile), statusCard(profile, status), privacyCard(profile.privacy ?? privacy), quietCard(hours), notifyCard());
+}
+
+/** Minutes of a day as `22:00`. @param {number} minutes */
+function timeOf(minutes) {
+  return `${String(Math.floor(minutes / 60)).padStart(2, '0')}:${String(minutes % 60).padStart(2, '0')}`;
 }
 
 /** @param {string} title @param {string | null} text @param {...import('../../lib/dom.js').Child} parts */
@@ -113,8 +125,8 @@ function statusCard(profile, known) {
   );
 }
 
-/** @param {Mine} profile */
-function privacyCard({ privacy = {} }) {
+/** @param {Mine} privacy */
+function privacyCard(profile.privacy ?? privacy) {
   const choose = (/** @type {'last_seen' | 'messages' | 'groups'} */ what, /** @type {readonly ('everyone' | 'friends' | 'nobody')[]} */ choices, /** @type {string} */ label) => {
     const select = h(
       'select',
@@ -133,11 +145,11 @@ function privacyCard({ privacy = {} }) {
   );
 }
 
-/** @param {Mine} profile */
-function quietCard({ dnd }) {
-  const on = h('input', { type: 'checkbox', checked: Boolean(dnd?.from) });
-  const from = h('input', { class: 'input', type: 'time', value: dnd?.from ?? '22:00' });
-  const until = h('input', { class: 'input', type: 'time', value: dnd?.until ?? '07:00' });
+/** @param {import('../../lib/alerts.js').Hours} dnd */
+function quietCard(dnd) {
+  const on = h('input', { type: 'checkbox', checked: Boolean(dnd.from) });
+  const from = h('input', { class: 'input', type: 'time', value: dnd.from ?? '22:00' });
+  const until = h('input', { class: 'input', type: 'time', value: dnd.until ?? '07:00' });
   return card(
     t('people.dnd'),
     t('people.dnd.text'),
@@ -146,7 +158,7 @@ function quietCard({ dnd }) {
     saveButton(async () => {
       const hours = on.checked ? { from: from.value, until: until.value, offset_min: -new Date().getTimezoneOffset() } : {};
       await chat().people.setQuietHours(hours);
-      disturb.quiet = () => inQuietHours(hours, new Date());
+      keepQuietHours(hours);
     }),
   );
 }
