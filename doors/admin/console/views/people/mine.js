@@ -126,7 +126,7 @@ function statusCard(profile, known) {
 }
 
 /** @param {Mine} privacy */
-function privacyCard(profile.privacy ?? privacy) {
+function privacyCard(privacy) {
   const choose = (/** @type {'last_seen' | 'messages' | 'groups'} */ what, /** @type {readonly ('everyone' | 'friends' | 'nobody')[]} */ choices, /** @type {string} */ label) => {
     const select = h(
       'select',
