@@ -110,7 +110,7 @@ export type ImOptions = {
      */
     platform?: import("./im/types.js").Platform | undefined;
     /**
-     * A name for this device; default: the connection's.
+     * A name for this device, always the same. Default: the connection's, else one that is made up and kept in the cache.
      */
     device?: string | undefined;
     /**

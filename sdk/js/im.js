@@ -42,7 +42,7 @@ export { Conversation, Conversations, Files, Outbox, People, isMentioned, memory
 /**
  * @typedef {object} ImOptions
  * @property {import('./im/types.js').Platform} [platform] What this is. Default `web`.
- * @property {string} [device] A name for this device; default: the connection's.
+ * @property {string} [device] A name for this device, always the same. Default: the connection's, else one that is made up and kept in the cache.
  * @property {'indexeddb' | 'memory' | false | import('./im/cache.js').Cache} [cache] Where what is known is kept.
  *   Default `indexeddb`, and `memory` where there is none.
  * @property {string} [user] Who I am, where it is known before the connection: then the cache is shown at once, offline too.
@@ -105,6 +105,8 @@ export class Im extends Emitter {
   #status = 'starting';
   /** The user whose cache is open. @type {string | undefined} */
   #me;
+  /** The name that was made up for this device. @type {string | undefined} */
+  #device;
   /** Where the list goes on. @type {any} */
   #sync;
   /** @type {Promise<void> | undefined} */
@@ -354,7 +356,13 @@ export class Im extends Emitter {
     const cache = await openCache(this.#options.cache ?? 'indexeddb', name);
     this.#cache = cache;
     const [facts, conversations, people, outbox] = await Promise.all([cache.all('facts'), cache.all('conversations'), cache.all('people'), cache.all('outbox')]);
-    this.#sync = new Map(facts).get('sync');
+    const known = new Map(facts);
+    this.#sync = known.get('sync');
+    this.#device = known.get('device');
+    if (this.#device === undefined && this.#options.cache !== false) {
+      this.#device = messageId().slice(0, 20);
+      await cache.write([{ store: 'facts', key: 'device', value: this.#device }]);
+    }
     for (const [id, saved] of conversations) this.#restoreConversation(id, saved);
     this.conversations.complete = this.#sync !== undefined;
     this.people.restore(people.map(([, profile]) => profile));
@@ -390,7 +398,7 @@ export class Im extends Emitter {
     this.#attached = false;
     if (this.#status === 'stopped' || this.#me === undefined || this.#client.user !== this.#me) return;
     try {
-      const { platform = 'web', device } = this.#options;
+      const { platform = 'web', device = this.#client.device ?? this.#device } = this.#options;
       const { stream, limits } = await this.ask('attach', { platform, device }, { once: true });
       if (round !== this.#round) return;
       this.#attached = true;

@@ -125,6 +125,8 @@ export class Client extends Emitter<ClientEvents> {
     get transport(): Transport | undefined;
     /** Who the server says we are; `undefined` before the first welcome. */
     get user(): string | undefined;
+    /** What the server calls this device, where it has a name. */
+    get device(): string | undefined;
     /** The session's number. */
     get session(): string | undefined;
     /** Where the server is, without a slash at its end. */

@@ -1151,6 +1151,11 @@ export class Client extends Emitter {
     return this.#welcome?.user;
   }
 
+  /** What the server calls this device, where it has a name. */
+  get device() {
+    return this.#welcome?.device;
+  }
+
   /** The session's number. */
   get session() {
     return this.#welcome?.session;
