@@ -79,7 +79,7 @@ pub(crate) async fn compose(config: &Config, data: &Path) -> anyhow::Result<Part
     .await
     .context("cannot open the spaces")?;
     store.tell_recovery();
-    let (im, im_work) = crate::im::open(config, &hub, &identity, store.as_ref()).await?;
+    let (im, im_work) = crate::im::open(config, &hub, &identity, store.as_ref(), data).await?;
     // Set once, here.
     drop(hub_place.set(hub.clone()));
     let site = Site::new(config.limits.clone(), clock.clone());
@@ -100,6 +100,9 @@ pub(crate) struct Materials<'a> {
     pub(crate) mqtt: &'a Mqtt,
     /// What the network side counts.
     pub(crate) net: Arc<yizhan_net::Meters>,
+    /// Where the chat door keeps its answers and places.
+    #[cfg(feature = "chat")]
+    pub(crate) store: &'a Stores,
     /// The one for tools on this machine.
     pub(crate) token: &'a yizhan_identity::Secret<String>,
     #[cfg(feature = "admin")]
@@ -130,6 +133,8 @@ pub(crate) fn doors(materials: Materials<'_>) -> anyhow::Result<Doors> {
             sys.maintain();
         }));
     }
+    #[cfg(feature = "chat")]
+    doors.all.push(Box::new(chat(&materials)?));
     #[cfg(feature = "admin")]
     {
         let Materials { config, hub, identity, views, .. } = materials;
@@ -142,6 +147,18 @@ pub(crate) fn doors(materials: Materials<'_>) -> anyhow::Result<Doors> {
         doors.all.push(Box::new(yizhan_admin::Admin::new(config.admin, api)));
     }
     Ok(doors)
+}
+
+#[cfg(feature = "chat")]
+fn chat(materials: &Materials<'_>) -> anyhow::Result<yizhan_chat::Chat> {
+    let Materials { config, hub, store, .. } = materials;
+    let made_of = yizhan_chat::Materials {
+        config: config.chat.clone(),
+        hub: (*hub).clone(),
+        operations: yizhan_im::Im::operations(),
+        version: crate::figures::VERSION.to_owned(),
+    };
+    Ok(yizhan_chat::Chat::new(made_of, *store)?)
 }
 
 #[cfg(feature = "mqtt")]

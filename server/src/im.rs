@@ -1,6 +1,6 @@
 //! Instant messaging as this server has it: its spaces, and what it needs of the other parts.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use indexmap::IndexMap;
@@ -80,6 +80,7 @@ pub(crate) async fn open(
     hub: &Hub,
     identity: &Identity,
     store: &dyn Store,
+    data: &Path,
 ) -> anyhow::Result<(Im, Work)> {
     let (knowing, kicking) = (identity.clone(), hub.clone());
     let seams = Seams {
@@ -97,11 +98,21 @@ pub(crate) async fn open(
         // One that has ended by itself meanwhile is as good.
         kick: Arc::new(move |session, close| drop(kicking.kick(session, close))),
         before: before(config, hub)?,
-        search: None,
+        search: search(data).await?,
     };
     let opened = Im::open(hub.clone(), store, config.im.clone(), seams)
         .await
         .context("cannot open the conversations")?;
     hub.serve(vec![Arc::new(opened.0.clone())]);
     Ok(opened)
+}
+
+#[cfg(feature = "search")]
+async fn search(data: &Path) -> anyhow::Result<Option<Arc<dyn yizhan_im::seams::Search>>> {
+    Ok(Some(Arc::new(crate::search::Indexing::open(data).await?)))
+}
+
+#[cfg(not(feature = "search"))]
+async fn search(_data: &Path) -> anyhow::Result<Option<Arc<dyn yizhan_im::seams::Search>>> {
+    Ok(None)
 }

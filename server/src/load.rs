@@ -2,10 +2,12 @@
 //!
 //! Read in this order: `wire` (frames and stamps, found without parsing), `engine` (many connections on a
 //! thread), `run` (threads and phases), the loads `spread` (fan-out and pairs), `durable` (publish), `idle`, and
-//! `report`. `mqtt` is the same for any MQTT broker.
+//! `report`. `mqtt` is the same for any MQTT broker;
+//! `im` is instant messaging.
 
 pub(crate) mod durable;
 mod engine;
+pub(crate) mod im;
 pub(crate) mod idle;
 pub(crate) mod mqtt;
 mod report;

@@ -23,6 +23,8 @@ mod limits;
 mod load;
 mod offline;
 mod progress;
+#[cfg(feature = "search")]
+mod search;
 mod serve;
 #[cfg(feature = "mqtt")]
 mod sys;

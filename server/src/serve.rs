@@ -115,6 +115,8 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
         identity: &identity,
         mqtt: &mqtt,
         net: site.meters(),
+        #[cfg(feature = "chat")]
+        store: &store,
         token: &token,
         #[cfg(feature = "admin")]
         views: views(&figures, &shared, &listening, &store, first_run, &mqtt),

@@ -16,6 +16,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("yizhan_net", include_str!("../../../engines/net/src/dial.rs")),
     ("yizhan_admin", include_str!("../../../doors/admin/src/door.rs")),
     ("yizhan_im", include_str!("../../../services/im/src/config.rs")),
+    ("yizhan_chat", include_str!("../../../doors/chat/src/config.rs")),
     ("yizhan_identity", include_str!("../../../services/identity/src/config.rs")),
     ("yizhan_identity", include_str!("../../../services/identity/src/rules.rs")),
 ];

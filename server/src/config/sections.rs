@@ -48,6 +48,9 @@ pub(crate) struct Config {
     /// Instant messaging: conversations under `im/#`. Their spaces are `im` (`im/c/#`, on disk), `im-live`,
     /// `im-people` and `im-rooms`; one of these names in the config stands instead.
     pub(crate) im: yizhan_im::Config,
+    /// Instant messaging over HTTP: `POST /im/v1/…`, its document for machines, and webhooks, on the port of `[http]`.
+    #[cfg(feature = "chat")]
+    pub(crate) chat: yizhan_chat::Config,
     /// Who may come in, and who may do what.
     pub(crate) identity: yizhan_identity::Config,
     /// What is written about what happens.

@@ -44,25 +44,36 @@ pub(crate) struct Spread {
 }
 
 /// One publisher and its listeners.
-struct Group {
+pub(super) struct Group {
     topic: String,
     listeners: u64,
     /// Messages of a round: half a window.
     round: u64,
-    sent: AtomicU64,
+    pub(super) sent: AtomicU64,
     /// How many listeners have each round behind them.
     done: [AtomicU64; ROUNDS],
 }
 
 impl Group {
+    /// A group of so many listeners, of whom nobody falls further back than the window.
+    pub(super) fn new(topic: String, listeners: usize, window: u64) -> Self {
+        Self {
+            topic,
+            listeners: listeners as u64,
+            round: (window / 2).max(1),
+            sent: AtomicU64::new(0),
+            done: [const { AtomicU64::new(0) }; ROUNDS],
+        }
+    }
+
     /// Whether message `number` may be sent: all have the round before the last one.
-    fn has_room(&self, number: u64) -> bool {
+    pub(super) fn has_room(&self, number: u64) -> bool {
         let round = number / self.round;
         round < 2 || self.done[(round - 2) as usize % ROUNDS].load(Relaxed) >= self.listeners
     }
 
     /// Message `number` begins a round: the slot of a round to come is made empty. Nobody is there yet.
-    fn begin(&self, number: u64) {
+    pub(super) fn begin(&self, number: u64) {
         if number.is_multiple_of(self.round) {
             let ahead = (number / self.round + 2) as usize % ROUNDS;
             self.done[ahead].store(0, Relaxed);
@@ -70,7 +81,7 @@ impl Group {
     }
 
     /// A listener went from `from` to `to` messages.
-    fn passed(&self, from: u64, to: u64) {
+    pub(super) fn passed(&self, from: u64, to: u64) {
         for round in from / self.round..to / self.round {
             self.done[round as usize % ROUNDS].fetch_add(1, Relaxed);
         }
@@ -251,13 +262,8 @@ pub(crate) fn measure(common: &Common, spread: &Spread) -> Result<Report, String
     let mut shares: Vec<Vec<(usize, Arc<Group>, bool)>> = vec![Vec::new(); threads];
     let (mut number, mut groups) = (0, Vec::new());
     for g in 0..spread.groups {
-        let group = Arc::new(Group {
-            topic: format!("{}/{:x}/{g}", spread.topic, std::process::id()),
-            listeners: spread.listeners as u64,
-            round: (spread.window / 2).max(1),
-            sent: AtomicU64::new(0),
-            done: [const { AtomicU64::new(0) }; ROUNDS],
-        });
+        let topic = format!("{}/{:x}/{g}", spread.topic, std::process::id());
+        let group = Arc::new(Group::new(topic, spread.listeners, spread.window));
         groups.push(group.clone());
         for i in 0..=spread.listeners {
             // A single group is dealt over all threads, many groups stay each on one.
@@ -302,13 +308,7 @@ mod tests {
 
     #[test]
     fn a_publisher_waits_for_the_slowest_listener() {
-        let group = Group {
-            topic: "t".into(),
-            listeners: 2,
-            round: 4,
-            sent: AtomicU64::new(0),
-            done: [const { AtomicU64::new(0) }; ROUNDS],
-        };
+        let group = Group::new("t".into(), 2, 8);
         assert!(group.has_room(0) && group.has_room(7) && !group.has_room(8));
         group.passed(0, 8);
         assert!(!group.has_room(8));

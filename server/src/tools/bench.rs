@@ -1,5 +1,6 @@
 //! `yizhan bench`: load from the command line.
 
+mod im;
 mod mqtt;
 
 use std::{
@@ -90,6 +91,8 @@ enum Load {
     },
     /// The same and more with any MQTT broker.
     Mqtt(mqtt::Mqtt),
+    /// Instant messaging.
+    Im(im::Im),
 }
 
 #[derive(Debug, clap::Args)]
@@ -158,6 +161,7 @@ fn common(args: &Bench) -> anyhow::Result<Common> {
 fn measure(args: &Bench, descriptors: u64) -> anyhow::Result<Report> {
     let report = match &args.load {
         Load::Mqtt(load) => return mqtt::measure(args, load, descriptors),
+        Load::Im(load) => return im::measure(args, load),
         Load::Fanout { subscribers, messages } => {
             let spread = spread_of("fanout", 1, *subscribers, messages)?;
             spread::measure(&common(args)?, &spread)

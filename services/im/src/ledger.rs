@@ -5,8 +5,9 @@
 
 use std::{
     future::poll_fn,
+    pin::Pin,
     sync::{Arc, Weak},
-    task::Poll,
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -52,6 +53,18 @@ struct Pending {
     done: u64,
 }
 
+/// Ready when rows are safe.
+#[must_use = "nothing is acknowledged before it is safe"]
+pub(crate) struct Committed(oneshot::Receiver<Result<(), StoreError>>);
+
+impl Future for Committed {
+    type Output = Result<(), StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|written| written.unwrap_or(Err(StoreError::Closed)))
+    }
+}
+
 /// A row's value as JSON.
 pub(crate) fn json(value: &impl Serialize) -> Bytes {
     // Rows are plain structs with text keys: nothing of them cannot be written as JSON.
@@ -76,10 +89,7 @@ impl Ledger {
     }
 
     /// Puts rows in line; the future is ready when they, and all before them, are safe.
-    pub(crate) fn commit(
-        &self,
-        rows: impl IntoIterator<Item = Row>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+    pub(crate) fn commit(&self, rows: impl IntoIterator<Item = Row>) -> Committed {
         let (sender, receiver) = oneshot::channel();
         let mut pending = self.pending.lock();
         pending.rows.extend(rows);
@@ -87,7 +97,7 @@ impl Ledger {
         pending.due = true;
         drop(pending);
         self.work.wake();
-        async move { receiver.await.unwrap_or(Err(StoreError::Closed)) }
+        Committed(receiver)
     }
 
     /// Has a conversation's cursors announced after the write that is next.

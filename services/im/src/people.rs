@@ -73,6 +73,12 @@ pub struct Profile {
     /// Whether one has blocked them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub blocked: bool,
+    /// When nothing rings, each day; only one's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dnd: Option<Dnd>,
+    /// Who may do what; only one's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<Privacy>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -110,14 +116,20 @@ struct SetPrivacy {
 }
 
 /// Who may do what.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Privacy {
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+pub struct Privacy {
     /// Who sees whether one is here, and when one was here last.
-    last_seen: ForWhom,
+    pub last_seen: ForWhom,
     /// Who may begin a direct conversation.
-    messages: ForWhom,
+    pub messages: ForWhom,
     /// Who may bring one into groups.
-    groups: ForWhom,
+    pub groups: ForWhom,
+}
+
+impl Privacy {
+    fn of(person: &Person) -> Self {
+        Self { last_seen: person.last_seen_for, messages: person.messages_from, groups: person.groups_from }
+    }
 }
 
 /// When nothing rings, each day; without both times it always rings.
@@ -190,6 +202,7 @@ impl Im {
                 let friend = mine.friends.get(&known.user);
                 (friend.and_then(|f| f.remark.clone()), friend.is_some(), mine.blocked.contains(&known.user))
             };
+            let own = known.user == me.user;
             let person = known.lock();
             Profile {
                 user: known.user.clone(),
@@ -201,6 +214,8 @@ impl Im {
                 remark,
                 friend,
                 blocked,
+                dnd: person.dnd.clone().filter(|_| own),
+                privacy: own.then(|| Privacy::of(&person)),
             }
         };
         Ok(others.into_iter().map(shown).collect())
@@ -295,11 +310,7 @@ impl Im {
             person.last_seen_for = input.last_seen.unwrap_or(person.last_seen_for);
             person.messages_from = input.messages.unwrap_or(person.messages_from);
             person.groups_from = input.groups.unwrap_or(person.groups_from);
-            Privacy {
-                last_seen: person.last_seen_for,
-                messages: person.messages_from,
-                groups: person.groups_from,
-            }
+            Privacy::of(person)
         };
         self.change_person(&caller.who.user, change).await
     }
@@ -318,6 +329,16 @@ impl Im {
         };
         self.change_person(&caller.who.user, |person| person.dnd = dnd).await?;
         Ok(Done {})
+    }
+
+    /// Whether somebody lets another one bring them into a group.
+    pub(crate) async fn lets_bring(&self, user: &Arc<str>, by: &Arc<str>) -> Result<bool, Wrong> {
+        if user == by {
+            return Ok(true);
+        }
+        let known = self.person(user).await?;
+        let person = known.lock();
+        Ok(person.lets(person.groups_from, by))
     }
 
     /// Changes one's own row, and waits until it is safe.
