@@ -30,6 +30,8 @@ export class Im extends Emitter<ImEvents> {
     get waiting(): number;
     /** One conversation; the same object each time. @param {string} id */
     conversation(id: string): Conversation;
+    /** A chatroom; call `enter()` next. @param {string} id */
+    room(id: string): Room;
     /**
      * Begins. What an earlier visit knew is shown first.
      * @returns {Promise<void>} When the conversations are here and up to date; fails where the server refuses.
@@ -179,9 +181,10 @@ import { Conversations } from './im/entries.js';
 import { Files } from './im/files.js';
 import { Outbox } from './im/outbox.js';
 import { People } from './im/people.js';
+import { Room } from './im/room.js';
 import { isMentioned } from './im/entries.js';
 import { memoryCache } from './im/cache.js';
 import { messageId } from './im/outbox.js';
 import { Emitter } from './yizhan.js';
 import { YizhanError } from './yizhan.js';
-export { Conversation, Conversations, Files, Outbox, People, isMentioned, memoryCache, messageId };
+export { Conversation, Conversations, Files, Outbox, People, Room, isMentioned, memoryCache, messageId };

@@ -26,8 +26,9 @@ import { Conversations, isMentioned, notifyOf } from './im/entries.js';
 import { Files } from './im/files.js';
 import { Outbox, messageId } from './im/outbox.js';
 import { People } from './im/people.js';
+import { Room } from './im/room.js';
 
-export { Conversation, Conversations, Files, Outbox, People, isMentioned, memoryCache, messageId };
+export { Conversation, Conversations, Files, Outbox, People, Room, isMentioned, memoryCache, messageId };
 
 /** @typedef {import('./yizhan.js').Client} Client */
 /** @typedef {import('./yizhan.js').Subscription} Subscription */
@@ -208,6 +209,11 @@ export class Im extends Emitter {
     const saved = this.#saved.get(id);
     if (saved?.window) conversation.restore(saved.window);
     return conversation;
+  }
+
+  /** A chatroom; call `enter()` next. @param {string} id */
+  room(id) {
+    return new Room(id, this.#client, (name, data, how) => this.ask(name, data, how), bodyOf);
   }
 
   // -- Coming and going
