@@ -247,6 +247,12 @@ impl Directory {
         }
     }
 
+    /// How many subscriptions there are to just this topic.
+    pub(crate) fn count_exact(&self, topic: &Topic) -> usize {
+        let exact = self.shard(topic.as_str()).read().get(topic).cloned();
+        exact.map_or(0, |entry| entry.listeners.read().len())
+    }
+
     /// Visits every subscription that hears `topic`.
     pub(crate) fn each(&self, topic: &Topic, mut visit: impl FnMut(&Arc<Session>, u32)) {
         self.each_exact(topic, &mut visit);

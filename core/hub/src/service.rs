@@ -275,6 +275,12 @@ impl Hub {
         self.inner.spaces.get(space)?.journal.clone()
     }
 
+    /// How many subscriptions there are to just this topic; costs the same however many.
+    #[must_use]
+    pub fn listeners(&self, topic: &Topic) -> usize {
+        self.inner.directory.count_exact(topic)
+    }
+
     /// Whether somebody listens to just this topic.
     #[must_use]
     pub fn is_heard(&self, topic: &Topic) -> bool {

@@ -28,6 +28,10 @@ pub struct Config {
     /// Whether people who are not here are woken: for each message that rings for them, their names are published
     /// to the topic `im/push` (space `im-push`).
     pub push: bool,
+    /// Whether every user may begin chatrooms, or only the server's owners and admins.
+    pub rooms_by_everybody: bool,
+    /// What may be said in one chatroom in a second; beyond it what matters least is thinned out first.
+    pub room_messages_per_second: u32,
     /// How many memberships stay in memory; conversations that nobody uses go first.
     pub memory_members_max: usize,
     /// How long a message's client id is recognised, so that sending it again does nothing.
@@ -59,6 +63,8 @@ impl Default for Config {
             devices_of_platform_max: 10,
             devices_full: DevicesFull::default(),
             push: false,
+            rooms_by_everybody: true,
+            room_messages_per_second: 200,
             memory_members_max: 2_000_000,
             dedup_for: Duration::from_secs(3 * 86_400),
             dedup_ids_max: 1_000_000,

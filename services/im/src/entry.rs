@@ -13,6 +13,7 @@ use crate::{
     member::{Member, Notify, Role},
     names::{self, Kind},
     receipts::Cursor,
+    rooms,
     view::Message,
 };
 
@@ -170,7 +171,7 @@ impl Entry {
             notify_until: some(member.notify_until),
             marked_unread: member.marked_unread,
             draft: member.draft.clone(),
-            hidden: member.hidden && member.cleared >= head.newest,
+            hidden: member.hidden && member.hidden_seq >= head.newest,
             muted_until: some(member.muted_until).filter(|until| *until > now),
             mute_all: info.mute_all,
             announcement: info.announcement.clone(),
@@ -186,8 +187,17 @@ impl Im {
         let now = self.now().wall.as_millis();
         let (mut entry, last) = {
             let state = conversation.lock();
-            let member = state.member(me)?;
+            let visitor;
+            let member = if conversation.kind == Kind::Room {
+                visitor = rooms::as_member(&state, me)?;
+                &visitor
+            } else {
+                state.member(me)?
+            };
             let mut entry = Entry::of(&conversation.id, &state.info, member, &state.head, me, now);
+            if conversation.kind == Kind::Room {
+                entry.members = self.listeners(&conversation.id) as u64;
+            }
             if state.members.len() <= CURSORS_MEMBERS_MAX {
                 let cursor = |(user, member): (&Arc<str>, &Member)| Cursor {
                     user: user.clone(),

@@ -1,8 +1,11 @@
 //! The service: what it is made of, and how questions and publishes reach the part that answers them.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Weak, atomic::Ordering::Relaxed},
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use bytes::Bytes;
@@ -19,17 +22,24 @@ use yizhan_hub::{
 use yizhan_talk::{Called, Now};
 
 use crate::{
+    chores::Chores,
     config::Config,
     conversation::{Conversation, member_key},
     denied::Wrong,
+    groups::Groups,
     heard::Hearing,
+    indexing::{Indexing, index_all},
     ledger::{Ledger, write_all},
     names::Place,
     online::Online,
     op::{Audience, Op, Operation},
     operations,
+    person::People,
+    presence::Watching,
+    pushing::{PUSH, Pushing, push_all},
     seams::Seams,
     send::Lines,
+    typing::Typists,
 };
 
 /// Parts of the map of conversations, each with a lock of its own.
@@ -53,9 +63,23 @@ pub(crate) struct Inner {
     pub(crate) seams: Seams,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) conversations: Conversations,
+    pub(crate) people: People,
+    /// Handles that somebody is about to take.
+    pub(crate) handles: Mutex<HashSet<String>>,
     pub(crate) online: Online,
+    pub(crate) watching: Watching,
+    pub(crate) pushing: Pushing,
     pub(crate) hearing: Hearing,
     pub(crate) lines: Lines,
+    pub(crate) groups: Groups,
+    /// Conversations with overlays in memory.
+    pub(crate) held: Mutex<Vec<Arc<Conversation>>>,
+    /// What goes on after who asked for it may have gone.
+    pub(crate) chores: Chores,
+    pub(crate) typists: Typists,
+    pub(crate) indexing: Indexing,
+    /// Whether messages that are due are being burnt.
+    pub(crate) burning: AtomicBool,
     topics: Filter,
     ops: HashMap<&'static str, Op>,
 }
@@ -79,6 +103,7 @@ impl Im {
         let ops = operations::all().into_iter().map(|op| (op.name, op)).collect();
         // A constant.
         let topics = Filter::new("im/#").map_err(|bad| StoreError::Failed(bad.to_string()))?;
+        let (chores, doing) = Chores::new(hub.now());
         let im = Self {
             inner: Arc::new(Inner {
                 hub,
@@ -86,14 +111,26 @@ impl Im {
                 seams,
                 ledger: ledger.clone(),
                 conversations: Conversations::default(),
+                people: People::default(),
+                handles: Mutex::default(),
                 online: Online::default(),
+                watching: Watching::default(),
+                pushing: Pushing::default(),
                 hearing: Hearing::default(),
                 lines: Lines::default(),
+                groups: Groups::default(),
+                held: Mutex::default(),
+                chores,
+                typists: Typists::default(),
+                indexing: Indexing::default(),
+                burning: AtomicBool::new(false),
                 topics,
                 ops,
             }),
         };
+        im.load_public().await?;
         im.replay().await?;
+        im.announce_untold().await?;
         let told = Arc::downgrade(&im.inner);
         let writing = write_all(Arc::downgrade(&ledger), move |conversations| {
             if let Some(inner) = told.upgrade() {
@@ -101,8 +138,11 @@ impl Im {
             }
         });
         let hearing = hear_late(Arc::downgrade(&im.inner));
+        let indexing = index_all(Arc::downgrade(&im.inner));
+        im.inner.indexing.wake();
+        let pushing = push_all(Arc::downgrade(&im.inner));
         let work = Box::pin(async move {
-            futures_util::future::join(writing, hearing).await;
+            futures_util::future::join5(writing, hearing, doing, pushing, indexing).await;
         });
         Ok((im, work))
     }
@@ -130,7 +170,11 @@ impl Im {
     /// Called about once a second.
     pub fn maintain(&self) {
         self.inner.ledger.maintain();
+        self.burn_due();
+        self.inner.indexing.wake();
+        self.forget_overlays();
         self.forget_idle();
+        self.inner.people.forget(self.inner.ledger.done());
     }
 
     /// Writes what is not written yet. The last thing before the store is closed.
@@ -218,9 +262,15 @@ impl Service for Im {
             Some(Place::Messages(id) | Place::Events(id) | Place::Live(id)) => {
                 action != Action::Publish && self.is_member(id, &who.user)
             }
-            Some(Place::Room(_) | Place::RoomLive(_)) => action != Action::Publish,
+            Some(Place::Room(id) | Place::RoomLive(id)) => {
+                action != Action::Publish && self.may_hear_room(id, &who.user)
+            }
             Some(Place::Stream(user)) => action == Action::Subscribe && user == *who.user,
-            None => false,
+            None => {
+                topic.as_str() == PUSH
+                    && action == Action::Subscribe
+                    && (self.inner.seams.administers)(who)
+            }
         }
     }
 
@@ -229,6 +279,8 @@ impl Service for Im {
             Some(topic) if self.may(who, action, &topic) => match Place::of(topic.as_str()) {
                 // Nobody else ever becomes this user.
                 Some(Place::Stream(_)) => Verdict::Allowed,
+                // A hundred thousand may listen: who may is asked when they come, not for each message.
+                Some(Place::Room(_) | Place::RoomLive(_)) => Verdict::Allowed,
                 // One may be removed: each record is asked about.
                 _ => Verdict::Checked,
             },
@@ -246,6 +298,7 @@ impl Service for Im {
     }
 
     fn left(&self, _now: Now, session: SessionId, who: &Principal) {
+        self.inner.typists.left(session);
         self.detach(&who.user, session);
     }
 }

@@ -11,6 +11,8 @@ pub(crate) const DELETED_MAX: usize = 10_000;
 const OWN_MAX: usize = 4096;
 /// Mentions that wait to be read; beyond it the oldest are not told apart from other messages.
 const MENTIONS_MAX: usize = 1000;
+/// Messages that burn for one person at the same time; beyond it the oldest are gone at once.
+const BURNS_MAX: usize = 1000;
 /// Devices whose place is remembered.
 const DEVICES_MAX: usize = 16;
 
@@ -103,12 +105,18 @@ pub(crate) struct Member {
     pub(crate) draft: Option<String>,
     #[serde(rename = "hd", skip_serializing_if = "is_default")]
     pub(crate) hidden: bool,
+    /// The newest message when it was taken off the list: one behind it brings it back.
+    #[serde(rename = "hs", skip_serializing_if = "is_default")]
+    pub(crate) hidden_seq: u64,
     /// Nothing up to here is shown any more: cleared for oneself.
     #[serde(rename = "cl", skip_serializing_if = "is_default")]
     pub(crate) cleared: u64,
     /// Deleted for oneself, sorted.
     #[serde(rename = "de", skip_serializing_if = "Vec::is_empty")]
     pub(crate) deleted: Vec<u64>,
+    /// Messages that burn, each with the time from which it is not shown any more.
+    #[serde(rename = "bu", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) burns: Vec<(u64, u64)>,
     /// When anything of this changed.
     #[serde(rename = "ch")]
     pub(crate) changed_at: u64,
@@ -132,6 +140,36 @@ impl Member {
     /// Whether this message is shown.
     pub(crate) fn shows(&self, seq: u64, from_join: bool) -> bool {
         seq > self.hidden_through(from_join) && self.deleted.binary_search(&seq).is_err()
+    }
+
+    /// Whether this message is shown, now that some have burnt.
+    pub(crate) fn sees(&self, seq: u64, from_join: bool, now: u64) -> bool {
+        self.shows(seq, from_join) && !self.burns.iter().any(|(burning, due)| *burning == seq && *due <= now)
+    }
+
+    /// A message that was read now is not shown any more from `due` on.
+    pub(crate) fn burns(&mut self, seq: u64, due: u64, now: u64) {
+        let full = self.burns.len() >= BURNS_MAX;
+        let mut first = true;
+        let mut burnt = Vec::new();
+        self.burns.retain(|(seq, due)| {
+            let goes = *due <= now || (full && std::mem::take(&mut first));
+            if goes {
+                burnt.push(*seq);
+            }
+            !goes
+        });
+        self.deletes(&burnt);
+        self.burns.push((seq, due));
+    }
+
+    /// Is not mentioned any more by a message that was recalled; gives whether the row changed.
+    pub(crate) fn unmentioned(&mut self, seq: u64) -> bool {
+        let known = self.mentions.binary_search(&seq);
+        if let Ok(at) = known {
+            self.mentions.remove(at);
+        }
+        known.is_ok()
     }
 
     /// Reads up to here; false where that is nothing new.

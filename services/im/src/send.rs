@@ -29,6 +29,7 @@ use crate::{
     member::Role,
     names::{Kind, Place},
     op::{Op, op},
+    rooms,
     seams::{Draft, Verdict},
 };
 
@@ -233,13 +234,17 @@ impl Im {
         if let Some(root) = content.thread {
             self.check_thread(conversation, &caller.who.user, root).await?;
         }
-        self.complete_forward(caller, content).await
+        self.complete_forward(caller, content).await?;
+        self.complete_files(caller, conversation, content).await
     }
 
     /// Whether somebody may say this here.
     pub(crate) fn may_speak(&self, state: &State, user: &str, content: &Content, kind: Kind) -> Result<(), Wrong> {
-        let member = state.member(user)?;
         let now = self.now().wall.as_millis();
+        if kind == Kind::Room {
+            return rooms::may_speak(state, user, content, now);
+        }
+        let member = state.member(user)?;
         let leads = member.role >= Role::Admin;
         if member.muted_until > now {
             let until = (member.muted_until != u64::MAX)
@@ -290,9 +295,12 @@ impl Im {
         wants: Durability,
     ) -> Called<Answer> {
         let now = self.now();
-        let state = conversation.lock();
+        let mut state = conversation.lock();
         if let Err(wrong) = self.may_speak(&state, &from.user, &content, conversation.kind) {
             return Called::Done(wrong.into());
+        }
+        if conversation.kind == Kind::Room {
+            return self.put_in_room(conversation, &mut state, from, &content, wants);
         }
         if content.kind == What::Command {
             let members: Vec<Arc<str>> = state.members.keys().cloned().collect();
