@@ -130,7 +130,6 @@ export class Room extends Emitter {
     const content = this.#read(record);
     if (!content || record.seq === undefined) return;
     const { seq, at, from = '', device } = record;
-    if (seq <= (this.messages.at(-1)?.seq ?? 0)) return;
     const message = { conversation: this.id, seq, at, from, device, content };
     this.messages = [...this.messages, message].slice(-MESSAGES_MAX);
     this.emit('message', message);
