@@ -4,6 +4,7 @@ import { bones, empty, failed, field, heading, segments } from '../components/bi
 import { ask } from '../components/dialog.js';
 import { icon } from '../components/icon.js';
 import { Part, fill, h } from '../lib/dom.js';
+import { token } from '../lib/admin.js';
 import { bytes, moment, whole } from '../lib/format.js';
 import { chat, chatState, nameOf } from '../lib/im/im.js';
 import { preview } from '../lib/im/preview.js';
@@ -196,9 +197,21 @@ async function words(body) {
   );
 }
 
+/** Webhooks belong to the HTTP door: they are asked about there. @param {string} name @param {object} data @returns {Promise<any>} */
+async function overHttp(name, data) {
+  const response = await fetch(`/im/v1/admin/${name}`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...(token.value && { Authorization: `Bearer ${token.value}` }) },
+    body: JSON.stringify(data),
+  });
+  const answer = await response.json().catch(() => null);
+  if (!response.ok) throw new Error(answer?.reason ?? `HTTP ${response.status}`);
+  return answer;
+}
+
 /** @param {HTMLElement} body */
 async function webhooks(body) {
-  const found = await chat().ask('admin/webhooks', {});
+  const found = await overHttp('webhooks', {});
   const list = /** @type {Webhook[]} */ (found.webhooks ?? []);
   if (!list.length) return fill(body, empty('webhook', t('imadmin.hooks.none'), t('imadmin.hooks.none.text')));
   fill(
@@ -235,7 +248,7 @@ function replay(hook) {
     title: t('imadmin.hooks.replay'),
     fields: [field(t('imadmin.hooks.replay'), since)],
     yes: t('done'),
-    send: () => chat().ask('admin/replay', { webhook: hook.name, since: new Date(since.value).getTime() }),
+    send: () => overHttp('replay', { webhook: hook.name, since: new Date(since.value).getTime() }),
   });
 }
 
