@@ -13,6 +13,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     // It moves bytes between any connection and any backend, so it must not know the hub.
     ("engines/net", &["core/talk", "core/wire"]),
     ("engines/", &["core/"]),
+    // It moves files between HTTP and where they are kept; who may have them is the service's to say.
+    ("doors/chat", &["core/", "services/", "engines/net", "engines/files"]),
     ("doors/", &["core/", "services/", "engines/net"]),
     // The only crate that knows them all.
     ("server", &["core/", "services/", "engines/", "doors/"]),

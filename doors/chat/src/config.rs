@@ -1,6 +1,6 @@
 //! The section `chat` of the config.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use yizhan_identity::Secret;
@@ -24,6 +24,8 @@ pub struct Config {
     pub idempotency_for: Duration,
     /// Whether anybody may read `/im/v1/openapi.json` and `/im/v1/docs`.
     pub docs: bool,
+    /// Files that messages carry.
+    pub files: Files,
     /// A program that is asked before a message is taken: it allows, changes or refuses it.
     pub before: Option<Before>,
     /// A program that hears what happened, by its name: every message and every change, signed, in order, and
@@ -38,10 +40,74 @@ impl Default for Config {
             body_bytes_max: 1024 * 1024,
             idempotency_for: Duration::from_secs(24 * 3600),
             docs: true,
+            files: Files::default(),
             before: None,
             hooks: BTreeMap::new(),
         }
     }
+}
+
+/// Files that messages carry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Files {
+    /// The folder for their bytes. Left out: `files` in the data folder.
+    pub folder: Option<PathBuf>,
+    /// A bucket of S3, or of what speaks like it, in place of a folder.
+    pub s3: Option<S3>,
+    /// Bytes that one file may have.
+    pub upload_bytes_max: u64,
+    /// Uploads that may be on their way at one time; one more is refused.
+    pub uploads_open_max: usize,
+    /// An upload that gets nothing for so long is given up.
+    #[serde(with = "seconds")]
+    pub upload_idle_max: Duration,
+    /// A file that no message carries is removed after so long.
+    #[serde(with = "seconds")]
+    pub unsent_for: Duration,
+    /// Every file is removed after so long; 0 keeps them.
+    #[serde(with = "seconds")]
+    pub keep_for: Duration,
+    /// Pixels that an image may have to get a smaller picture.
+    pub image_pixels_max: u64,
+    /// The longer side of a smaller picture, pixels.
+    pub thumbnail_side_px: u32,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            s3: None,
+            upload_bytes_max: 100 << 20,
+            uploads_open_max: 10_000,
+            upload_idle_max: Duration::from_secs(24 * 3600),
+            unsent_for: Duration::from_secs(48 * 3600),
+            keep_for: Duration::ZERO,
+            image_pixels_max: 50_000_000,
+            thumbnail_side_px: 480,
+        }
+    }
+}
+
+/// A bucket of S3, or of what speaks like it: MinIO, Ceph, Garage, OSS, COS.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct S3 {
+    /// Its address: `"https://s3.example"`.
+    pub endpoint: String,
+    /// The bucket. It must be there.
+    pub bucket: String,
+    /// Its region; where there is none, `us-east-1` is usual.
+    pub region: String,
+    /// The name of the key.
+    pub access_key: String,
+    /// The secret part of the key.
+    pub secret_key: Secret<String>,
+    /// `https://endpoint/bucket/…`, as most servers of one's own want it, in place of `https://bucket.endpoint/…`.
+    pub path_style: bool,
+    /// What stands before every name; may be empty.
+    pub prefix: String,
 }
 
 /// A program that hears what happened.
@@ -144,6 +210,12 @@ impl Config {
         if self.body_bytes_max < 1024 {
             return Some("body_bytes_max is at least 1024".to_owned());
         }
+        if self.files.folder.is_some() && self.files.s3.is_some() {
+            return Some("files: take either a folder or s3".to_owned());
+        }
+        if self.files.unsent_for < self.files.upload_idle_max {
+            return Some("files: unsent_for is at least upload_idle_max".to_owned());
+        }
         if self.hooks.len() > HOOKS_MAX {
             return Some(format!("at most {HOOKS_MAX} hooks"));
         }
@@ -220,6 +292,13 @@ mod tests {
             (hook(|h| h.retry_max = Duration::ZERO), "retry_max"),
             (Config { before: Some(Before::default()), ..Config::default() }, "before: url"),
             (Config { body_bytes_max: 1, ..Config::default() }, "body_bytes_max"),
+            (
+                Config {
+                    files: Files { unsent_for: Duration::ZERO, ..Files::default() },
+                    ..Config::default()
+                },
+                "unsent_for",
+            ),
         ] {
             let error = config.check().unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

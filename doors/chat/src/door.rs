@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use yizhan_hub::{Hub, Store, StoreError};
@@ -19,6 +19,7 @@ use crate::{
     acting::Acting,
     ask::ask,
     config::Config,
+    files::{self, FileParts, Shelf, down, keys::Keys, up},
     hooks::after::Hook,
     once::Once,
     openapi,
@@ -44,6 +45,8 @@ pub struct Materials {
     pub operations: Vec<Operation>,
     /// The server's version, for the document.
     pub version: String,
+    /// What files are made of; `None` takes none.
+    pub files: Option<FileParts>,
 }
 
 /// The door of instant messaging over HTTP. Cloning gives another handle to the same.
@@ -63,6 +66,7 @@ pub(crate) struct Inner {
     pub(crate) once: Once,
     document: Bytes,
     hooks: Vec<Arc<Hook>>,
+    shelf: Option<Arc<Shelf>>,
     /// What the ids of requests begin with: when the door was made.
     began: u64,
     requests: AtomicU64,
@@ -74,7 +78,7 @@ impl Chat {
     /// # Errors
     /// The config makes no sense, or a table cannot be opened.
     pub fn new(materials: Materials, store: &dyn Store) -> Result<Self, SiteError> {
-        let Materials { config, hub, operations, version } = materials;
+        let Materials { config, hub, operations, version, files } = materials;
         config.check()?;
         let table = |name| store.table(name).map_err(|error: StoreError| wrong(&error));
         let once = Once::new(table("chat.once")?, config.idempotency_for);
@@ -85,10 +89,14 @@ impl Chat {
             .map(|(name, hook)| Hook::new(name, hook, hub.clone(), places.clone()).map(Arc::new))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| wrong(&error))?;
+        let keys = table("chat.keys")?;
+        let shelf = files.map(|FileParts { im, files, random }| {
+            Arc::new(Shelf { im, files, keys: Keys::new(keys, random), config: config.files.clone() })
+        });
         let document = openapi::document(&operations, &version).to_string().into();
         let began = hub.now().wall.as_millis();
         let requests = AtomicU64::new(0);
-        Ok(Self(Arc::new(Inner { hub, config, once, document, hooks, began, requests })))
+        Ok(Self(Arc::new(Inner { hub, config, once, document, hooks, shelf, began, requests })))
     }
 
     fn route<F>(
@@ -117,6 +125,31 @@ impl Chat {
     }
 }
 
+impl Chat {
+    fn open_files(&self, site: &mut Site, shelf: &Arc<Shelf>) {
+        self.file_route(site, shelf, Route::post("/im/v1/files"), up::begin);
+        self.file_route(site, shelf, Route::put("/im/v1/files"), up::put);
+        self.file_route(site, shelf, Route::new(Method::PATCH, "/im/v1/files/{id}"), up::patch);
+        self.file_route(site, shelf, Route::get("/im/v1/files/{id}"), down::file);
+        self.file_route(site, shelf, Route::get("/im/v1/files/{id}/thumb"), down::thumb);
+        self.file_route(site, shelf, Route::post("/im/v1/file_key"), up::key);
+        site.task("chat files", files::sweep::run(self.0.clone(), shelf.clone()));
+    }
+
+    fn file_route<F>(
+        &self,
+        site: &mut Site,
+        shelf: &Arc<Shelf>,
+        route: Route,
+        answer: impl Fn(Arc<Inner>, Arc<Shelf>, Request) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Response> + Send + 'static,
+    {
+        let shelf = shelf.clone();
+        self.route(site, route, move |door, request| answer(door, shelf.clone(), request));
+    }
+}
+
 fn wrong(error: &impl std::fmt::Display) -> SiteError {
     SiteError::Door { door: "chat", reason: error.to_string() }
 }
@@ -128,8 +161,11 @@ impl Door for Chat {
 
     fn open(&self, site: &mut Site) -> Result<(), SiteError> {
         self.route(site, Route::post("/im/v1/{*op}"), ask);
-        self.route(site, Route::post("/im/v1/admin/hooks"), hooks);
-        self.route(site, Route::post("/im/v1/admin/hooks/replay"), replay);
+        self.route(site, Route::post("/im/v1/admin/webhooks"), webhooks);
+        self.route(site, Route::post("/im/v1/admin/replay"), replay);
+        if let Some(shelf) = &self.0.shelf {
+            self.open_files(site, shelf);
+        }
         if self.0.config.docs {
             self.route(site, Route::get("/im/v1/openapi.json"), document);
             for file in FILES {
@@ -169,12 +205,12 @@ impl Inner {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Wish {
-            hook: String,
+            webhook: String,
             since: u64,
         }
         let body = self.body_of_admin(&mut request).await?;
         let wish: Wish = read(&body)?;
-        let hook = self.hooks.iter().find(|hook| hook.name() == wish.hook).ok_or(Problem::NoHook)?;
+        let hook = self.hooks.iter().find(|hook| hook.name() == wish.webhook).ok_or(Problem::NoHook)?;
         Ok(hook.replay(Timestamp::from_millis(wish.since)).await?)
     }
 }
@@ -191,8 +227,8 @@ async fn document(door: Arc<Inner>, _request: Request) -> Response {
     reply::json(StatusCode::OK, door.document.clone())
 }
 
-/// `POST /im/v1/admin/hooks`
-async fn hooks(door: Arc<Inner>, mut request: Request) -> Response {
+/// `POST /im/v1/admin/webhooks`
+async fn webhooks(door: Arc<Inner>, mut request: Request) -> Response {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Nothing {}
@@ -200,26 +236,14 @@ async fn hooks(door: Arc<Inner>, mut request: Request) -> Response {
     if let Err(problem) = asked {
         return refusal(problem);
     }
-    let hooks: Vec<_> = door
-        .hooks
-        .iter()
-        .map(|hook| {
-            let state = hook.state();
-            let positions: Vec<String> = state.places.iter().map(ToString::to_string).collect();
-            let mut shown = json!({
-                "name": hook.name(), "url": hook.url(), "positions": positions,
-                "delivered": state.delivered, "failures": state.failures,
-            });
-            if let Some(error) = state.error {
-                shown["error"] = error.into();
-            }
-            shown
-        })
-        .collect();
-    json_body(StatusCode::OK, json!({ "hooks": hooks }).to_string())
+    let mut shown = Vec::new();
+    for hook in &door.hooks {
+        shown.push(hook.shown().await);
+    }
+    json_body(StatusCode::OK, json!({ "webhooks": shown }).to_string())
 }
 
-/// `POST /im/v1/admin/hooks/replay`
+/// `POST /im/v1/admin/replay`
 async fn replay(door: Arc<Inner>, request: Request) -> Response {
     match door.replay(request).await {
         Ok(()) => json_body(StatusCode::OK, "{}"),

@@ -2,7 +2,7 @@
 //! do and a socket cannot: files, requests that may be repeated, a document for machines, and webhooks.
 //!
 //! Read in this order: `acting` (who asks), `problem` (how a no looks), `once` (`Idempotency-Key`), `ask` (one request,
-//! one question), [`openapi`] (the document), [`hooks`], [`door`].
+//! one question), [`files`], [`openapi`] (the document), [`hooks`], [`door`].
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have clocks and tasks of their own"))]
 
@@ -10,6 +10,7 @@ mod acting;
 mod ask;
 pub mod config;
 pub mod door;
+pub mod files;
 pub mod hooks;
 mod once;
 pub mod openapi;
@@ -18,5 +19,6 @@ pub mod problem;
 
 pub use config::Config;
 pub use door::{Chat, Materials};
+pub use files::FileParts;
 pub use hooks::before::BeforeHook;
 pub use problem::{Problem, status_of};

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 use yizhan_hub::{Refused, StoreError};
 use yizhan_net::{BodyError, Response, reply};
 use yizhan_talk::Again;
+
+/// How far an upload is.
+pub(crate) const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
 /// Why a request was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +47,27 @@ pub enum Problem {
     /// An `Idempotency-Key` of somebody without an account would be anybody's.
     #[error("an Idempotency-Key needs an account: sign in")]
     KeyOfNobody,
+    /// There is no such file, or not for this user.
+    #[error("there is no such file")]
+    NoFile,
+    /// A piece of an upload does not begin where the upload is.
+    #[error("the upload is at {0}: go on from there")]
+    OffsetConflict(u64),
+    /// Another piece of this upload is being written.
+    #[error("another piece of this upload is being written: ask how far it is")]
+    UploadBusy,
+    /// The file is larger than allowed.
+    #[error("a file has at most {0} bytes")]
+    FileTooLarge(u64),
+    /// More uploads than are taken at one time.
+    #[error("too many uploads are on their way: try later")]
+    TooManyUploads,
+    /// The range has no byte of the file.
+    #[error("the file has {0} bytes, and none of the range")]
+    NoSuchRange(u64),
+    /// The key in the address is not good, or not any more.
+    #[error("the key of this address is not good any more: ask for a new one")]
+    BadFileKey,
     /// There is no hook of this name.
     #[error("there is no hook of this name")]
     NoHook,
@@ -67,6 +91,13 @@ impl Problem {
             Self::KeyOfNobody => 652,
             Self::Late => 653,
             Self::Broken => 654,
+            Self::NoFile => 620,
+            Self::BadFileKey => 660,
+            Self::OffsetConflict(_) => 661,
+            Self::UploadBusy => 662,
+            Self::FileTooLarge(_) => 663,
+            Self::TooManyUploads => 664,
+            Self::NoSuchRange(_) => 665,
             Self::NoHook => 670,
         }
     }
@@ -76,7 +107,8 @@ impl Problem {
     pub fn again(&self) -> Again {
         match self {
             Self::Refused(refused) => refused.again(),
-            Self::KeyBusy => Again::After(Duration::from_secs(1)),
+            Self::KeyBusy | Self::UploadBusy => Again::After(Duration::from_secs(1)),
+            Self::TooManyUploads => Again::After(Duration::from_secs(30)),
             Self::Late | Self::Broken => Again::Soon,
             _ => Again::Never,
         }
@@ -132,6 +164,11 @@ pub fn status_of(code: u16) -> StatusCode {
         651 => StatusCode::CONFLICT,
         652 | 654 => StatusCode::BAD_REQUEST,
         653 => StatusCode::REQUEST_TIMEOUT,
+        660 => StatusCode::FORBIDDEN,
+        661 | 662 => StatusCode::CONFLICT,
+        663 => StatusCode::PAYLOAD_TOO_LARGE,
+        664 => StatusCode::TOO_MANY_REQUESTS,
+        665 => StatusCode::RANGE_NOT_SATISFIABLE,
         670 => StatusCode::NOT_FOUND,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -162,6 +199,16 @@ pub(crate) fn refusal(problem: impl Into<Problem>) -> Response {
     }
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    match problem {
+        Problem::OffsetConflict(at) => drop(headers.insert(OFFSET, HeaderValue::from(at))),
+        Problem::NoSuchRange(bytes) => {
+            // Digits and a slash.
+            if let Ok(range) = HeaderValue::from_str(&format!("bytes */{bytes}")) {
+                headers.insert(header::CONTENT_RANGE, range);
+            }
+        }
+        _ => {}
     }
     if matches!(problem, Problem::TooLarge(_) | Problem::Late | Problem::Broken) {
         // The rest of the body is not read, so no request can follow it.

@@ -41,7 +41,7 @@ fn hooks(hook: Hook) -> Config {
 
 /// What is shown of the hook.
 async fn state(served: &served::Served) -> Value {
-    served.post("/im/v1/admin/hooks", &[ROOT], b"").await.json()["hooks"][0].clone()
+    served.post("/im/v1/admin/webhooks", &[ROOT], b"").await.json()["webhooks"][0].clone()
 }
 
 /// Waits until the hook began: what is said from then on is for it.
@@ -84,7 +84,12 @@ async fn nothing_is_lost_over_an_outage_and_a_restart() {
     first.say("two").await;
     program.until(|p| p.texts(BROKEN).len() >= 3).await;
     let shown = state(&first).await;
-    assert!(shown["failures"].as_u64().unwrap() > 0 && shown["error"] == "it answered 500", "{shown}");
+    assert!(
+        shown["failed"].as_u64().unwrap() > 0
+            && shown["last_error"] == "it answered 500"
+            && shown["waiting"] == 2,
+        "{shown}"
+    );
     let store = first.end().await;
     program.answer(&[TAKEN]);
     let second = served_over(hook(&program.url), store).await;
@@ -145,11 +150,11 @@ async fn what_was_told_is_told_again_from_a_time() {
     let since = served.hub.now().wall.as_millis();
     served.say("two").await;
     program.until(|p| p.texts(TAKEN).len() == 2).await;
-    let replay = json!({ "hook": "shop", "since": since }).to_string();
-    assert_eq!(served.post("/im/v1/admin/hooks/replay", &[ROOT], replay.as_bytes()).await.status, 200);
+    let replay = json!({ "webhook": "shop", "since": since }).to_string();
+    assert_eq!(served.post("/im/v1/admin/replay", &[ROOT], replay.as_bytes()).await.status, 200);
     program.until(|p| p.texts(TAKEN).len() == 3).await;
-    let replay = json!({ "hook": "shop", "since": 0 }).to_string();
-    assert_eq!(served.post("/im/v1/admin/hooks/replay", &[ROOT], replay.as_bytes()).await.status, 200);
+    let replay = json!({ "webhook": "shop", "since": 0 }).to_string();
+    assert_eq!(served.post("/im/v1/admin/replay", &[ROOT], replay.as_bytes()).await.status, 200);
     program.until(|p| p.texts(TAKEN).len() == 5).await;
     assert_eq!(program.texts(TAKEN), ["one", "two", "two", "one", "two"]);
 }

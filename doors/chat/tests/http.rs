@@ -47,10 +47,10 @@ async fn what_is_wrong_is_said_with_a_number_and_a_status() {
         ("/im/v1/history", &["authorization: Session 1:x"], b"{}", 404, 301),
         ("/im/v1/history", &[ANN, "idempotency-key: \x01"], b"{}", 400, 104),
         ("/im/v1/history", &["idempotency-key: k"], b"{}", 400, 652),
-        ("/im/v1/admin/hooks", &[ANN], b"{}", 403, 210),
-        ("/im/v1/admin/hooks", &[ROOT], b"{\"a\":1}", 400, 100),
-        ("/im/v1/admin/hooks/replay", &[ROOT], b"{}", 400, 100),
-        ("/im/v1/admin/hooks/replay", &[ROOT], br#"{"hook":"none","since":0}"#, 404, 670),
+        ("/im/v1/admin/webhooks", &[ANN], b"{}", 403, 210),
+        ("/im/v1/admin/webhooks", &[ROOT], b"{\"a\":1}", 400, 100),
+        ("/im/v1/admin/replay", &[ROOT], b"{}", 400, 100),
+        ("/im/v1/admin/replay", &[ROOT], br#"{"webhook":"none","since":0}"#, 404, 670),
     ] {
         let refused = served.post(path, headers, body).await;
         // A header with a control character is refused before any door sees it.

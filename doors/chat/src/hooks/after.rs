@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Uri, header};
 use parking_lot::Mutex;
+use serde_json::{Value, json};
 use yizhan_hub::{
     Filter, Hub, Journal, Position, StoreError, Table, Topic,
     store::{Expect, PageSize},
@@ -27,6 +28,8 @@ const POST_BYTES_MAX: usize = 512 * 1024;
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// How long nothing is looked for after nothing was found.
 const QUIET: Duration = Duration::from_millis(200);
+/// Events that are counted for operators.
+const COUNTED_MAX: usize = 1000;
 /// What names a post.
 const DELIVERY: HeaderName = HeaderName::from_static("x-yizhan-delivery");
 /// Any topic of the space that conversations are kept in.
@@ -54,6 +57,8 @@ pub(crate) struct State {
     pub(crate) places: Vec<Position>,
     /// Events that it took since the server started.
     pub(crate) delivered: u64,
+    /// When it took some last.
+    pub(crate) last_at: Option<Timestamp>,
     /// Attempts in a row that failed.
     pub(crate) failures: u32,
     /// Why the last one did.
@@ -104,12 +109,40 @@ impl Hook {
         &self.name
     }
 
-    pub(crate) fn url(&self) -> &str {
-        &self.config.url
+    /// How it is, for operators.
+    pub(crate) async fn shown(&self) -> Value {
+        let state = self.state.lock().clone();
+        let positions: Vec<String> = state.places.iter().map(Position::to_string).collect();
+        let mut shown = json!({
+            "name": self.name, "url": self.config.url, "positions": positions,
+            "delivered": state.delivered, "failed": state.failures,
+        });
+        match self.waiting(&state.places).await {
+            Ok(waiting) => shown["waiting"] = waiting.into(),
+            Err(error) => {
+                tracing::warn!(hook = self.name, %error, "what waits for a webhook cannot be counted")
+            }
+        }
+        if let Some(at) = state.last_at {
+            shown["last_at"] = at.as_millis().into();
+        }
+        if let Some(error) = state.error {
+            shown["last_error"] = error.into();
+        }
+        shown
     }
 
-    pub(crate) fn state(&self) -> State {
-        self.state.lock().clone()
+    /// How many events wait; more than [`COUNTED_MAX`] are not counted.
+    async fn waiting(&self, places: &[Position]) -> Result<usize, StoreError> {
+        let (journal, mut waiting) = (self.journal()?, 0);
+        for place in places {
+            let size = PageSize { records_max: COUNTED_MAX - waiting, bytes_max: usize::MAX };
+            waiting += journal.read(*place, &self.filter, size).await?.records.len();
+            if waiting >= COUNTED_MAX {
+                break;
+            }
+        }
+        Ok(waiting)
     }
 
     /// Has it told everything again that happened at a time or later.
@@ -198,6 +231,7 @@ impl Hook {
                         let mut state = self.state.lock();
                         state.delivered += batch.events as u64;
                         (state.failures, state.error) = (0, None);
+                        state.last_at = Some(self.hub.now().wall);
                         break;
                     }
                     Outcome::TooLarge if events_max > 1 => {

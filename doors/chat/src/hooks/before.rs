@@ -194,10 +194,14 @@ fn read(body: &[u8]) -> Result<Verdict, NoVerdict> {
     let answer = serde_json::from_slice(body).map_err(|error| NoVerdict::Nonsense(error.to_string()))?;
     Ok(match answer {
         Answer::Allow => Verdict::Allow,
-        Answer::Change { content } => match content.check() {
-            Ok(()) => Verdict::Change(content),
-            Err(wrong) => return Err(NoVerdict::Nonsense(wrong.to_string())),
-        },
+        Answer::Change { content } => {
+            // What the server sets itself may come back as it was asked.
+            let content = content.as_sent();
+            match content.check() {
+                Ok(()) => Verdict::Change(Box::new(content)),
+                Err(wrong) => return Err(NoVerdict::Nonsense(wrong.to_string())),
+            }
+        }
         Answer::Refuse { reason } if reason.is_empty() => Verdict::Refuse("not allowed here".to_owned()),
         Answer::Refuse { reason } => Verdict::Refuse(reason.chars().take(REASON_CHARS_MAX).collect()),
     })

@@ -165,7 +165,7 @@ pub(crate) async fn served_over(config: Config, store: Arc<Memory>) -> Served {
         input: json!({ "type": "object" }),
         output: json!({ "type": "object" }),
     }];
-    let materials = Materials { config, hub: hub.clone(), operations, version: "1".into() };
+    let materials = Materials { config, hub: hub.clone(), operations, version: "1".into(), files: None };
     let chat = Chat::new(materials, &*store).unwrap();
     let mut site = Site::new(yizhan_net::Limits::default(), clock as Arc<dyn Clock>);
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
