@@ -52,7 +52,7 @@ export class Window {
     /** @param {number} count How many of the newest to keep. @returns {SavedWindow | undefined} */
     save(count: number): SavedWindow | undefined;
     /** @param {SavedWindow} saved */
-    restore({ low, high, changed, messages, atStart }: SavedWindow): void;
+    restore({ low, high, changed, messages, atStart, provisional }: SavedWindow): void;
     #private;
 }
 export type Message = import("./types.js").Message;
@@ -67,4 +67,5 @@ export type SavedWindow = {
     changed: number;
     messages: Message[];
     atStart: boolean;
+    provisional: number[];
 };

@@ -11,7 +11,7 @@
 /** @typedef {import('./types.js').Reaction} Reaction */
 /**
  * A window as it is kept between two visits.
- * @typedef {{low: number, high: number, changed: number, messages: Message[], atStart: boolean}} SavedWindow
+ * @typedef {{low: number, high: number, changed: number, messages: Message[], atStart: boolean, provisional: number[]}} SavedWindow
  */
 
 /** Messages ahead of a hole; beyond it they are forgotten, since history has them. */
@@ -168,17 +168,19 @@ export class Window {
   /** @param {number} count How many of the newest to keep. @returns {SavedWindow | undefined} */
   save(count) {
     if (!this.loaded) return undefined;
-    const messages = this.messages.filter(({ seq }) => !this.#provisional.has(seq) || seq < this.high).slice(-count);
+    const messages = this.messages.slice(-count);
     const cut = messages.length < this.#messages.size;
     return {
       low: cut ? (messages[0]?.seq ?? this.high + 1) : this.low, high: this.high, changed: this.changed, messages, atStart: this.atStart && !cut,
+      provisional: this.provisional,
     };
   }
 
   /** @param {SavedWindow} saved */
-  restore({ low, high, changed, messages, atStart }) {
+  restore({ low, high, changed, messages, atStart, provisional }) {
     this.begin(messages, high, atStart, changed);
     this.low = low;
+    for (const seq of provisional) if (this.#messages.has(seq)) this.#provisional.add(seq);
   }
 
   /** @param {Message} message */
