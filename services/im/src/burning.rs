@@ -129,7 +129,9 @@ impl Im {
                 }
                 match self.burn(id, seq, key).await {
                     // It was dismissed, or its retention was over.
-                    Err(Wrong::NoSuch(_)) => drop(self.inner.ledger.put([(key.clone(), None)])),
+                    Err(Wrong::NoSuch(_)) => {
+                        self.inner.ledger.put([(key.clone(), None)]);
+                    }
                     other => other?,
                 }
             }
@@ -147,13 +149,14 @@ impl Im {
             let mut state = self.overlay(&conversation, seq).await?;
             let overlay = self.overlay_now(&conversation, &mut state, seq)?;
             if overlay.burnt || overlay.recall.is_some() {
-                drop(self.inner.ledger.put([(key.clone(), None)]));
+                self.inner.ledger.put([(key.clone(), None)]);
                 return Ok(());
             }
             let gone = Overlay { burnt: true, ..Overlay::default() };
-            let rows = self.wipe(&conversation, &mut state, &record, gone)?;
+            let mut rows = self.wipe(&conversation, &mut state, &record, gone)?;
+            rows.push((key.clone(), None));
             let untold = Untold::new(&conversation, seq, Change::Burn, &server());
-            self.change(&conversation, &mut state, untold, rows.into_iter().chain([(key.clone(), None)]))
+            self.change(&conversation, &mut state, untold, rows)
         };
         written.await
     }

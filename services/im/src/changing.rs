@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -166,8 +167,8 @@ impl Im {
         conversation: &Arc<Conversation>,
         state: &mut State,
         untold: Untold,
-        others: impl IntoIterator<Item = Row>,
-    ) -> impl Future<Output = Result<(), Wrong>> + Send + 'static {
+        others: Vec<Row>,
+    ) -> BoxFuture<'static, Result<(), Wrong>> {
         let (seq, key) = (untold.seq, untold_key(self.inner.chores.number()));
         let rows = self.overlay_row(conversation, state, seq).into_iter().chain(others);
         let written = self.inner.ledger.commit(rows.chain([(key.clone(), Some(json(&untold)))]));
@@ -252,7 +253,9 @@ impl Im {
                     Err(wrong) => Err(wrong),
                 };
                 match told {
-                    Ok(()) => drop(self.inner.ledger.put([(key, None)])),
+                    Ok(()) => {
+                        self.inner.ledger.put([(key, None)]);
+                    }
                     Err(Wrong::Refused(Refused::Store(error))) => return Err(error),
                     Err(wrong) => tracing::warn!(%wrong, "a change from before the start was not announced"),
                 }

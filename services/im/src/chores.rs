@@ -34,7 +34,7 @@ impl Chores {
     pub(crate) fn run<T: Send + 'static>(
         &self,
         chore: impl Future<Output = Result<T, Wrong>> + Send + 'static,
-    ) -> impl Future<Output = Result<T, Wrong>> + Send + 'static {
+    ) -> BoxFuture<'static, Result<T, Wrong>> {
         let (sender, receiver) = oneshot::channel();
         let all = async move {
             // Who does not wait any more need not know.
@@ -42,6 +42,6 @@ impl Chores {
         };
         // Where the work has ended, so has the service.
         drop(self.sender.unbounded_send(Box::pin(all)));
-        async move { receiver.await.unwrap_or(Err(Wrong::from(StoreError::Closed))) }
+        Box::pin(async move { receiver.await.unwrap_or(Err(Wrong::from(StoreError::Closed))) })
     }
 }

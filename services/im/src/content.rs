@@ -308,6 +308,17 @@ impl Content {
         serde_json::from_slice(body).map_err(|error| bad(error.to_string()))
     }
 
+    /// Without what only the server sets: as a client would send it.
+    #[must_use]
+    pub fn as_sent(mut self) -> Self {
+        self.facts = None;
+        self.origin = None;
+        for item in &mut self.items {
+            item.origin = None;
+        }
+        self
+    }
+
     /// Whether it makes sense as a client's message.
     ///
     /// # Errors

@@ -1,7 +1,5 @@
 //! What somebody said is put into other words. What it said before stays to be read.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use yizhan_hub::{Record, service::Caller};
@@ -108,7 +106,7 @@ impl Im {
                 put(overlay, content, now);
                 let edited = Edited::of(overlay);
                 let untold = Untold::new(&conversation, seq, Change::Edit, &caller.sender());
-                (edited, Some(self.change(&conversation, &mut state, untold, [])))
+                (edited, Some(self.change(&conversation, &mut state, untold, Vec::new())))
             }
         };
         if let Some(written) = written {

@@ -67,6 +67,7 @@ impl Im {
             _ => return,
         };
         self.inner.pushing.nudge();
+        self.inner.indexing.wake();
         if self.inner.hearing.behind.load(SeqCst) {
             return;
         }
@@ -138,7 +139,14 @@ impl Im {
                 }
             }
         }
-        if header(record, MENTION_ALL).is_some() && state.info.mentions_all(record.seq, from) {
+        let all = header(record, MENTION_ALL).is_some() && !recalled;
+        let mut changed = all && state.info.mentions_all(record.seq, from);
+        rows.extend(self.count_in_thread(conversation, state, record));
+        if let Some(burning) = self.begin_to_burn(conversation, state, record) {
+            rows.extend(burning);
+            changed = true;
+        }
+        if changed {
             rows.push(conversation.row(state));
         }
         if !rows.is_empty() {
@@ -196,7 +204,10 @@ impl Im {
         };
         match self.conversation(id).await {
             Ok(conversation) => {
-                self.apply(&conversation, records);
+                match self.load_threads(&conversation, records).await {
+                    Err(crate::Wrong::Refused(yizhan_hub::Refused::Store(error))) => return Err(error),
+                    _ => self.apply(&conversation, records),
+                }
                 Ok(())
             }
             Err(crate::Wrong::Refused(yizhan_hub::Refused::Store(error))) => Err(error),

@@ -8,10 +8,7 @@ use std::{
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
-use yizhan_hub::{
-    Record, StoreError, Topic,
-    store::{PageSize, Range},
-};
+use yizhan_hub::{Record, StoreError, Topic};
 
 use crate::{
     conversation::{Conversation, Head, Info, index_prefix, info_key, member_key},
@@ -86,25 +83,25 @@ impl Im {
 
     /// How far conversations are, each given with the time when it was made.
     pub(crate) async fn heads(&self, of: &[(Arc<str>, u64)]) -> Result<Vec<Head>, Wrong> {
-        let mut heads = Vec::with_capacity(of.len());
-        for (id, created_at) in of {
-            let last = self.newest(&names::messages(id)).await?;
-            let event = self.newest(&names::events(id)).await?;
-            heads.push(Head {
-                newest: last.as_ref().map_or(0, |r| r.seq),
-                changed: event.as_ref().map_or(0, |r| r.seq),
+        let Some((first, _)) = of.first() else { return Ok(Vec::new()) };
+        let Some(journal) = self.inner.hub.journal(&names::messages(first)) else {
+            return Ok(vec![Head::default(); of.len()]);
+        };
+        let topics: Vec<Topic> = of.iter().flat_map(|(id, _)| [names::messages(id), names::events(id)]).collect();
+        let newest = journal.newest_each(&topics).await?;
+        // Where retention took all of a topic, its numbers go on.
+        let seqs = journal.newest_seqs(&topics);
+        let head = |(((_, created_at), of), seqs): ((&(Arc<str>, u64), &[Option<Arc<Record>>]), &[u64])| {
+            let (last, event) = (of.first().cloned().flatten(), of.get(1).cloned().flatten());
+            Head {
+                newest: seqs.first().copied().unwrap_or(0),
+                changed: seqs.get(1).copied().unwrap_or(0),
                 changed_at: event.map_or(0, |r| r.at.as_millis()),
                 active_at: last.as_ref().map_or(*created_at, |r| r.at.as_millis()),
                 last,
-            });
-        }
-        Ok(heads)
-    }
-
-    async fn newest(&self, topic: &Topic) -> Result<Option<Arc<Record>>, Wrong> {
-        let Some(journal) = self.inner.hub.journal(topic) else { return Ok(None) };
-        let one = PageSize { records_max: 1, bytes_max: 1 };
-        Ok(journal.history(topic, Range::Newest, one).await?.records.pop())
+            }
+        };
+        Ok(of.iter().zip(newest.chunks(2)).zip(seqs.chunks(2)).map(head).collect())
     }
 
     /// Forgets conversations that nobody uses, where there are more memberships in memory than are wanted.

@@ -101,7 +101,7 @@ impl Im {
             let written = changed.then(|| {
                 let change = Change::React { emoji, user: me.clone() };
                 let untold = Untold::new(&conversation, seq, change, &caller.sender());
-                self.change(&conversation, &mut state, untold, [])
+                self.change(&conversation, &mut state, untold, Vec::new())
             });
             (count, written)
         };
@@ -153,7 +153,7 @@ impl Im {
             state.info.version += 1;
             let row = conversation.row(&state);
             let untold = Untold::new(&conversation, seq, Change::Pin, &caller.sender());
-            self.change(&conversation, &mut state, untold, [row])
+            self.change(&conversation, &mut state, untold, vec![row])
         };
         written.await?;
         Ok(Done {})

@@ -153,10 +153,12 @@ impl Im {
             }
             let now = caller.now.wall.as_millis();
             let member = state.member_mut(me)?;
+            let before = member.read;
             let moved = member.reads(input.seq, now);
             if moved {
                 member.changed_at = now;
             }
+            let burning = self.burn_read(&conversation, state, me, before);
             let member = state.member(me)?;
             let reading = Reading {
                 read: member.read,
@@ -166,7 +168,7 @@ impl Im {
             let row = moved.then(|| conversation.member_row(me, member));
             let written = row.map(|row| {
                 self.move_cursor(&conversation, &mut state.moved, me);
-                self.inner.ledger.commit([row])
+                self.inner.ledger.commit(burning.into_iter().chain([row]))
             });
             (reading, written)
         };
