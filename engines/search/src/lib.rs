@@ -6,9 +6,10 @@
 //!   [`Opened::through`].
 //! - **Out**: [`Index::search`] takes a user's plain words. Texts are cut the same way on both sides: words of
 //!   letters, and for Chinese and other scripts without spaces single characters and pairs of them, so that
-//!   whatever stands in a text is found. Jieba cuts a query's Chinese into words, each of which must be there.
+//!   whatever stands in a text is found. Jieba cuts a query's Chinese into words, each of
+//!   which must be there; where jieba sees the same words in the text, it fits better.
 //!
-//! Read in this order: `fold` and `cut` (a text's units), `tokens` and `schema` (what is in the index),
+//! Read in this order: `fold`, `cut` and `han` (a text's units), `tokens` and `schema` (what is in the index),
 //! `document`, `query` and `words` (what goes in and what is asked), `access`, `docs` and `matching` (which
 //! documents match), `snippet`, `top`, `scan` and `search` (one search), `seen`, `desk` and `writer` (what goes in),
 //! `folder` and `index`.
@@ -22,6 +23,7 @@ mod document;
 mod error;
 mod fold;
 mod folder;
+mod han;
 mod index;
 mod matching;
 mod query;

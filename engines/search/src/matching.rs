@@ -12,7 +12,7 @@ use tantivy::{
 use crate::{
     access::{Access, any},
     docs::Beginning,
-    query::Query,
+    query::{Order, Query},
     schema::{Fields, number},
     tokens::HEAD_CHARS_MAX,
     words::{Part, PartShape, Wanted},
@@ -20,6 +20,9 @@ use crate::{
 
 /// Words that the open end of a phrase (`don't` while it is typed) may stand for.
 const PHRASE_ENDS_MAX: u32 = 256;
+
+/// What a whole Chinese word adds to a match's score: as much as a rare word does.
+const WHOLE_WORD_SCORE: f32 = 8.0;
 
 /// What matches a query's words, its sender, its kinds and, where that is quicker, its conversations. The
 /// exact filter on conversations and times comes after.
@@ -34,6 +37,11 @@ impl Matching {
     pub(crate) fn new(fields: &Fields, query: &Query, words: &[Wanted], access: &Access<'_>) -> Self {
         let mut all: Vec<(Occur, Box<dyn Matcher>)> = vec![];
         let mut phrases = vec![];
+        if query.order == Order::Best {
+            all.extend(
+                words.iter().filter_map(|wanted| whole(fields, wanted)).map(|word| (Occur::Should, word)),
+            );
+        }
         let mut must = |matcher| all.push((Occur::Must, matcher));
         for wanted in words {
             if let [single] = wanted.units.as_slice() {
@@ -64,6 +72,16 @@ impl Matching {
             if all.is_empty() { Box::new(AllQuery) } else { Box::new(BooleanQuery::new(all)) };
         Self { documents, phrases }
     }
+}
+
+/// What makes a match better: that these Han characters are a word there.
+fn whole(fields: &Fields, wanted: &Wanted) -> Option<Box<dyn Matcher>> {
+    if wanted.units.len() < 2 || wanted.units.iter().any(|unit| unit.shape == PartShape::Word) {
+        return None;
+    }
+    let word: String = wanted.units.iter().map(|unit| unit.text.as_str()).collect();
+    let word = TermQuery::new(Term::from_field_text(fields.words, &word), IndexRecordOption::Basic);
+    Some(Box::new(ConstScoreQuery::new(Box::new(word), WHOLE_WORD_SCORE)))
 }
 
 /// `None` for a single term, which is there or not.

@@ -147,8 +147,8 @@ struct Phrase<'a> {
 
 impl<'a> Phrases<'a> {
     pub(crate) fn new(weights: &'a [Box<dyn Weight>]) -> Self {
-        let phrase = |weight: &'a Box<dyn Weight>| Phrase { weight: weight.as_ref(), scorer: None, next: 0 };
-        Self { each: weights.iter().map(phrase).collect() }
+        let phrase = |weight: &'a dyn Weight| Phrase { weight, scorer: None, next: 0 };
+        Self { each: weights.iter().map(AsRef::as_ref).map(phrase).collect() }
     }
 
     /// Whether all stand in this document, of which the number is higher than at the last call.

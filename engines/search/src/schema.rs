@@ -13,7 +13,7 @@ use tantivy::{
 use crate::{
     cut::beginning,
     document::Document,
-    tokens::{PartTokens, TextTokens},
+    tokens::{PartTokens, TextTokens, WordTokens},
 };
 
 /// The number in the folder's `format` file. Count it up whenever anything here, in `tokens`, `cut` or
@@ -33,6 +33,7 @@ pub(crate) const AT: &str = "at";
 
 const TEXT_TOKENS: &str = "yizhan-text";
 const PART_TOKENS: &str = "yizhan-parts";
+const WORD_TOKENS: &str = "yizhan-words";
 
 /// The fields of a document.
 #[derive(Clone)]
@@ -49,6 +50,7 @@ pub(crate) struct Fields {
     pub(crate) kind: Field,
     pub(crate) text: Field,
     pub(crate) parts: Field,
+    pub(crate) words: Field,
     pub(crate) conversation: Field,
     pub(crate) sender: Field,
 }
@@ -77,10 +79,14 @@ impl Fields {
             ),
             text: schema
                 .add_text_field("text", TextOptions::default().set_indexing_options(text).set_stored()),
-            // One value, two fields: `parts` is given the same text and stores nothing.
+            // `parts` and `words` are given the same text and store nothing.
             parts: schema.add_text_field(
                 "parts",
-                TextOptions::default().set_indexing_options(term.set_tokenizer(PART_TOKENS)),
+                TextOptions::default().set_indexing_options(term.clone().set_tokenizer(PART_TOKENS)),
+            ),
+            words: schema.add_text_field(
+                "words",
+                TextOptions::default().set_indexing_options(term.set_tokenizer(WORD_TOKENS)),
             ),
             conversation: schema.add_text_field("conversation", STORED),
             sender: schema.add_text_field("sender", STORED),
@@ -91,6 +97,7 @@ impl Fields {
     pub(crate) fn tokenizers() -> TokenizerManager {
         let tokenizers = TokenizerManager::default();
         tokenizers.register(TEXT_TOKENS, TextAnalyzer::from(TextTokens::default()));
+        tokenizers.register(WORD_TOKENS, TextAnalyzer::from(WordTokens::default()));
         tokenizers.register(PART_TOKENS, TextAnalyzer::from(PartTokens::default()));
         tokenizers
     }
@@ -106,6 +113,7 @@ impl Fields {
         out.add_text(self.kind, &document.kind);
         out.add_text(self.text, text);
         out.add_text(self.parts, text);
+        out.add_text(self.words, text);
         out.add_text(self.conversation, &document.conversation);
         out.add_text(self.sender, &document.sender);
         out

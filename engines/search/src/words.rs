@@ -1,18 +1,11 @@
 //! The user's plain words, as what must be in a text.
 
-use std::sync::LazyLock;
-
-use jieba_rs::Jieba;
-
 use crate::{
     cut::{Kind, Unit, Units},
     error::SearchError,
-    fold::is_han,
+    han::{is_han_unit, segments},
     query::{QUERY_BYTES_MAX, QUERY_WORDS_MAX},
 };
-
-/// Loaded at the first query with Han characters, or by [`warm`]: about a third of a second and 20 MB.
-static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
 
 /// Something that a text must have: units that stand one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,11 +29,6 @@ pub(crate) enum PartShape {
     Piece {
         glued: bool,
     },
-}
-
-/// Loads the dictionary, which otherwise the first Chinese query waits for.
-pub(crate) fn warm() {
-    LazyLock::force(&JIEBA);
 }
 
 /// What `text` asks for. Empty when it has no words at all.
@@ -122,8 +110,7 @@ fn parted(segment: &str, before: &Unit, next: &Unit) -> bool {
 fn han(units: &Units, run: &[Unit], out: &mut Vec<Wanted>) {
     let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
     let mut at = 0;
-    for token in JIEBA.cut(units.span(first, last), true) {
-        let end = at + token.word.chars().count();
+    for end in segments(units.span(first, last)) {
         out.extend(run.get(at..end).and_then(|word| wanted(units, word)));
         at = end;
     }
@@ -145,10 +132,6 @@ fn wanted(units: &Units, group: &[Unit]) -> Option<Wanted> {
 /// Whether a unit is a piece that follows another one with nothing between.
 pub(crate) fn is_glued(unit: &Unit) -> bool {
     matches!(unit.kind, Kind::Piece { first: false, .. })
-}
-
-fn is_han_unit(units: &Units, unit: &Unit) -> bool {
-    unit.kind != Kind::Word && units.text(unit).chars().all(is_han)
 }
 
 #[cfg(test)]

@@ -20,9 +20,9 @@ use crate::{
     docs::OneDocument,
     document::Change,
     error::SearchError,
+    han,
     schema::{Fields, PLACE, SEQ, number},
     seen::SeenSeqs,
-    words,
 };
 
 /// The first wait after a failure; it doubles up to the longest.
@@ -104,7 +104,7 @@ impl Writer {
         if let Err(error) = self.remember() {
             self.failed(&error);
         }
-        words::warm();
+        han::warm();
         loop {
             let taken = self.shared.desk.take(self.due());
             for work in taken.work {
@@ -179,7 +179,7 @@ impl Writer {
         self.retry = RETRY_FIRST;
         for waiter in self.flushes.drain(..) {
             // Who asked may have stopped waiting.
-            let _ = waiter.send(Ok(()));
+            waiter.send(Ok(())).ok();
         }
         Ok(())
     }
@@ -226,7 +226,7 @@ impl Writer {
         late.into_iter().for_each(|work| self.hold(work));
         for waiter in self.flushes.drain(..) {
             // As above.
-            let _ = waiter.send(Err(SearchError::Closed));
+            waiter.send(Err(SearchError::Closed)).ok();
         }
         let (tantivy, lock) = (self.tantivy.take(), self.lock);
         // A merge may take minutes, and nobody has to wait for it: stopped, it is done again. But until it

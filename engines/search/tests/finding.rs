@@ -238,6 +238,17 @@ fn the_best_is_where_the_words_weigh_most_and_then_the_latest() {
 }
 
 #[test]
+fn a_text_with_the_word_is_better_than_one_with_its_characters_by_chance() {
+    let place = Place::with(&["昨天买了一件和服，很漂亮，大家都说好看", "产品和服务"]);
+    let found = |order| {
+        let query = Query { order, ..ask("和服") };
+        place.found(&query).hits.iter().map(|hit| hit.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Order::Best), [1, 2]);
+    assert_eq!(found(Order::Newest), [2, 1]);
+}
+
+#[test]
 fn a_hit_says_what_and_where() {
     let place = Place::with(CHAT);
     let found = place.found(&ask("手机 SALES"));
