@@ -140,7 +140,8 @@ impl Disk {
         check_format(folder, Unfinished::Refused)?;
         backup::clear(folder).map_err(OpenError::io(folder))?;
         let tables = folder.join("tables");
-        // Versions go on above all that were given: they are counted one by one, microseconds go faster.
+        // Versions go on above all that were given, also above those of a folder that has no ceiling yet: they
+        // are counted one by one, microseconds go faster.
         let now = clock.now().wall.0;
         let tables = Tables::open(&tables, config.tables_cache_bytes, config.reserve_bytes / 4, now)?;
         let meters = Arc::new(Meters::default());

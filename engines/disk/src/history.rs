@@ -131,12 +131,20 @@ impl Lane {
         self.recent.find(newest).map_or(Newest::At(newest), |kept| Newest::Record(kept.record))
     }
 
-    /// The newest record of a topic; `None` where nothing is left of it.
-    pub(crate) fn newest_of(&self, topic: &Topic) -> Result<Option<Arc<Record>>, StoreError> {
-        self.again(|| match self.newest_recent(topic) {
-            Newest::Nothing => Ok(None),
-            Newest::Record(record) => Ok(Some(record)),
-            Newest::At(place) => Ok(Some(Arc::new(self.log.record(place)?.0))),
+    /// The newest record of a topic, which was at `place` a moment ago; `None` where nothing is left of it.
+    pub(crate) fn newest_of(&self, topic: &Topic, place: Place) -> Result<Option<Arc<Record>>, StoreError> {
+        let mut newest = Newest::At(place);
+        self.again(|| {
+            let read = match &newest {
+                Newest::Nothing => Ok(None),
+                Newest::Record(record) => Ok(Some(record.clone())),
+                Newest::At(place) => self.log.record(*place).map(|(record, _)| Some(Arc::new(record))),
+            };
+            // Where it is gone, another may have come.
+            if read.is_err() {
+                newest = self.newest_recent(topic);
+            }
+            read
         })
     }
 

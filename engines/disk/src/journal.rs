@@ -166,8 +166,8 @@ impl Journal for DiskJournal {
         rest.sort_unstable();
         let lanes = self.lanes.clone();
         let read = move || {
-            for (lane, _, i, topic) in rest {
-                newest[i] = lanes[usize::from(lane)].newest_of(&topic)?;
+            for (lane, place, i, topic) in rest {
+                newest[i] = lanes[usize::from(lane)].newest_of(&topic, place)?;
             }
             Ok(newest)
         };

@@ -60,6 +60,9 @@ impl Recent {
     /// The record at a place, where it is in the row.
     pub(crate) fn find(&self, place: Place) -> Option<Kept> {
         let row = self.row.read();
+        if place <= row.since {
+            return None;
+        }
         let i = row.kept.binary_search_by_key(&place, |kept| kept.links.place).ok()?;
         row.kept.get(i).cloned()
     }

@@ -46,6 +46,11 @@ const VERSION_BYTES: usize = 8;
 pub(crate) const SHELF: &str = "shelf";
 /// Keyspace of the spaces' numbers.
 pub(crate) const SPACES: &str = "spaces";
+/// Keyspace of the version that no row has reached.
+const VERSIONS: &str = "versions";
+const CEILING: &[u8] = b"ceiling";
+/// Versions that are given between two writings of the ceiling.
+const VERSIONS_AT_ONCE: u64 = 1 << 20;
 
 /// The name of a table's keyspace; those without the prefix are the store's own.
 fn keyspace_of(table: &str) -> String {
@@ -67,7 +72,10 @@ pub(crate) struct Tables {
     open: RwLock<Option<Open>>,
     changes: Mutex<Option<mpsc::SyncSender<Change>>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// The newest version; only the thread gives more.
     version: AtomicU64,
+    /// No version at this or above was given: so it stands in the tables, also after a crash.
+    ceiling: AtomicU64,
     /// Bytes of rows put at once that the thread has not taken yet.
     waiting_bytes: AtomicUsize,
 }
@@ -113,8 +121,8 @@ fn store_error(error: fjall::Error) -> StoreError {
 }
 
 impl Tables {
-    /// Opens the tables of a folder, or makes them, and starts their thread. `version` is a number that
-    /// no version given so far has reached.
+    /// Opens the tables of a folder, or makes them, and starts their thread. Versions begin above `version`, or
+    /// where those of the last run ended.
     pub(crate) fn open(
         folder: &Path,
         cache_bytes: u64,
@@ -122,14 +130,19 @@ impl Tables {
         version: u64,
     ) -> Result<Arc<Self>, StoreError> {
         let (sender, changes) = mpsc::sync_channel(CHANGES_MAX);
+        let opened = open(folder, cache_bytes)?;
+        let ceiling = opened.keyspace(VERSIONS).and_then(|k| k.get(CEILING)).map_err(store_error)?;
+        let ceiling = ceiling.and_then(|ceiling| Some(u64::from_le_bytes(*ceiling.first_chunk()?)));
+        let version = version.max(ceiling.unwrap_or(0));
         let tables = Arc::new(Self {
             folder: folder.to_owned(),
             cache_bytes,
             reserve_bytes,
-            open: RwLock::new(Some(open(folder, cache_bytes)?)),
+            open: RwLock::new(Some(opened)),
             changes: Mutex::new(Some(sender)),
             thread: Mutex::default(),
             version: AtomicU64::new(version),
+            ceiling: AtomicU64::new(version),
             waiting_bytes: AtomicUsize::new(0),
         });
         let working = tables.clone();
@@ -327,20 +340,17 @@ impl Tables {
         value: Option<Bytes>,
         expect: Expect,
     ) -> Result<u64, StoreError> {
-        let there = self.raw(keyspace, &key)?.map(|stored| split(&stored)).transpose()?;
-        let version = there.map(|(_, version)| version);
+        let version = || self.raw(keyspace, &key)?.map(|stored| version_of(&stored)).transpose();
         let holds = match expect {
+            // Nothing needs to be known of what is there, so it is not read.
             Expect::Any => true,
-            Expect::Absent => version.is_none(),
-            Expect::Version(expected) => version == Some(expected),
+            Expect::Absent => version()?.is_none(),
+            Expect::Version(expected) => version()? == Some(expected),
         };
         if !holds {
             return Err(StoreError::Conflict);
         }
-        // One row of numbers for all keys: also a key that was removed never gets a version again.
-        let next = self.version.fetch_add(1, Relaxed) + 1;
-        let next = next.max(version.map_or(0, |version| version + 1));
-        self.version.fetch_max(next, Relaxed);
+        let next = self.next_version()?;
         self.with(keyspace, |k| match value {
             Some(value) => k.insert(key, with_version(next, &value)),
             None => k.remove(key),
@@ -348,20 +358,26 @@ impl Tables {
         Ok(next)
     }
 
+    /// One row of numbers for all keys: also a key that was removed never gets a version again, nor does any
+    /// when the clock went back between two runs.
+    fn next_version(&self) -> Result<u64, StoreError> {
+        let next = self.version.load(Relaxed) + 1;
+        if next >= self.ceiling.load(Relaxed) {
+            let ceiling = next + VERSIONS_AT_ONCE;
+            // It is in the log before all rows that have such versions.
+            self.with(VERSIONS, |k| k.insert(CEILING, ceiling.to_le_bytes()))?;
+            self.ceiling.store(ceiling, Relaxed);
+        }
+        self.version.store(next, Relaxed);
+        Ok(next)
+    }
+
     /// Puts rows of different keys as one.
     fn put_all(&self, keyspace: &str, rows: Vec<(Bytes, Option<Bytes>)>) -> Result<(), StoreError> {
+        let version = self.next_version()?;
         let open = self.open.read();
         let open = open.as_ref().ok_or(StoreError::Closed)?;
         let keyspace = open.keyspace(keyspace).map_err(store_error)?;
-        let mut version = self.version.load(Relaxed);
-        for (key, _) in &rows {
-            // A version given before the clock went back would be higher than all of this run.
-            if let Some(stored) = keyspace.get(key).map_err(store_error)? {
-                version = version.max(version_of(&stored)?);
-            }
-        }
-        version += 1;
-        self.version.fetch_max(version, Relaxed);
         let mut batch = open.database.batch();
         for (key, value) in rows {
             match value {
@@ -381,6 +397,8 @@ impl Tables {
     /// Opens the database again. It refuses everything after a write failed; on a full disk that is over
     /// when there is space again. After a failed sync nothing but a restart helps, so then it is not done.
     fn reopen(&self) {
+        // The ceiling may be among what was lost.
+        self.ceiling.store(0, Relaxed);
         let mut place = self.open.write();
         *place = None;
         match open(&self.folder, self.cache_bytes) {

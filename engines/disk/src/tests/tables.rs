@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use yizhan_hub::store::{StoreError, Table};
+use yizhan_hub::store::{Expect, Store, StoreError, Table};
 
 use super::{sim_files::Chance, support::*};
 use crate::{Disk, tables::Tables};
@@ -20,7 +20,6 @@ fn rows(round: usize) -> Vec<(Bytes, Option<Bytes>)> {
 }
 
 async fn table(folder: &Path) -> (Disk, Arc<dyn Table>) {
-    use yizhan_hub::store::Store;
     let disk = open(folder, &config());
     let table = disk.table("t").unwrap();
     (disk, table)
@@ -113,4 +112,26 @@ async fn too_many_rows_that_wait_are_refused_as_busy() {
     // It goes away by itself.
     table.put_all(row(99)).await.unwrap();
     tables.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_grow_though_the_clock_goes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut newest = 0;
+    for day in (0..4).rev() {
+        let now = T0.plus(std::time::Duration::from_secs(day * 86_400));
+        let disk = Disk::open(folder.path(), &config(), HandClock::at(now)).unwrap();
+        let table = disk.table("t").unwrap();
+        for _ in 0..3 {
+            let version = table.put(b"k", Some("v".into()), Expect::Any).await.unwrap();
+            assert!(version > newest);
+            table.put_all(vec![("k".into(), Some("w".into()))]).await.unwrap();
+            newest = table.get(b"k").await.unwrap().unwrap().1;
+            assert!(newest > version);
+        }
+        // As after a crash, or after a stop.
+        if day % 2 == 0 {
+            disk.close().unwrap();
+        }
+    }
 }
