@@ -60,14 +60,18 @@ describe('the chat', { skip }, () => {
 
   const token = (at) => at.evaluate(() => localStorage.getItem('yizhan.token'));
   const go = (at, hash) => at.evaluate((to) => (location.hash = to), hash);
-  const talk = (at, name) => at.locator('.talk-link', { hasText: name }).first();
+  /** A conversation in the list, by what it is called. */
+  const talk = (at, name) => at.locator('.talk-link', { has: at.locator('.name', { hasText: name }) }).first();
+  /** The same, by what was said last. */
+  const said = (at, text) => at.locator('.talk-link', { has: at.locator('.last', { hasText: text }) }).first();
   const message = (at, text) => at.locator('.room .message', { hasText: text }).last();
   const shot = (at, name) => at.screenshot({ path: join(shots, `${name}.png`) });
 
+  /** Asks the server in the name of a page, or by a token. */
   async function call(at, path, body) {
     const response = await fetch(`${server.origin}${path}`, {
       method: 'POST',
-      headers: { Authorization: `Bearer ${await token(at)}`, 'Content-Type': 'application/json' },
+      headers: { Authorization: `Bearer ${typeof at === 'string' ? at : await token(at)}`, 'Content-Type': 'application/json' },
       body: JSON.stringify(body),
     });
     const answer = response.status === 204 ? null : await response.json();
@@ -89,7 +93,6 @@ describe('the chat', { skip }, () => {
   /** Opens a message's menu and presses an entry. */
   async function choose(at, text, entry) {
     const row = message(at, text);
-    await row.scrollIntoViewIfNeeded();
     await row.locator('.bubble').click({ button: 'right' });
     await at.locator('.menu:popover-open button', { hasText: new RegExp(`^${entry}$`) }).click();
   }
@@ -126,7 +129,7 @@ describe('the chat', { skip }, () => {
   step('lets two people in, one of them on two devices', async () => {
     ann = await page(server.origin, `/${await server.link()}`);
     await ann.locator('y-shell').waitFor();
-    for (const user of ['bob', 'cleo', '李雷']) await call(ann, '/api/v1/accounts', { user, roles: ['user'], password: 'a long secret' }).catch(() => call(ann, '/api/v1/invite', { user }));
+    for (const user of ['bob', 'cleo', '李雷', 'mallory']) await call(ann, '/api/v1/accounts', { user, roles: ['user'], password: 'a long secret' }).catch(() => call(ann, '/api/v1/invite', { user }));
     const come = async (look = {}) => {
       const { path } = await call(ann, '/api/v1/invite', { user: 'bob' });
       const at = await page(road.origin, path, look);
@@ -135,6 +138,7 @@ describe('the chat', { skip }, () => {
     };
     bob = await come();
     phone = await come({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, locale: 'zh-CN', colorScheme: 'dark' });
+    await ask(bob, 'set_profile', { name: 'Bob' });
     await go(ann, '#/chat');
     await ann.locator('y-chat-list').waitFor();
   });
@@ -151,16 +155,16 @@ describe('the chat', { skip }, () => {
     await write(ann, 'hello bob 你好 🥟');
     await stands(ann, 'hello bob');
     await tick(ann, 'hello bob', 'Delivered');
-    await talk(bob, 'hello bob').waitFor();
-    assert.equal(await talk(bob, 'hello bob').locator('.count').textContent(), '1');
+    await said(bob, 'hello bob').waitFor();
+    assert.equal(await said(bob, 'hello bob').locator('.count').textContent(), '1');
     await bob.bringToFront();
-    await talk(bob, 'hello bob').click();
+    await said(bob, 'hello bob').click();
     await stands(bob, 'hello bob 你好 🥟');
     await tick(ann, 'hello bob', 'Read');
     // The phone hears that the other device has read it.
     await eventually('the phone to agree', async () => (await phone.locator('.talk-link .count').count()) === 0);
     await bob.locator('.room .writing').pressSequentially('I am wri');
-    await ann.locator('.typists', { hasText: 'bob' }).waitFor();
+    await ann.locator('.typists', { hasText: 'Bob' }).waitFor();
     await write(bob, 'hello ann\nin two lines');
     await stands(ann, 'in two lines');
   });
@@ -168,12 +172,19 @@ describe('the chat', { skip }, () => {
   step('takes texts and names for texts', async () => {
     await write(ann, HOSTILE);
     await stands(bob, '<img src=x onerror=');
-    await ask(bob, 'set_profile', { name: HOSTILE });
-    const made = await ask(ann, 'create', { kind: 'group', title: HOSTILE, members: ['bob'] });
+    const { ticket } = await call(ann, '/api/v1/invite', { user: 'mallory' });
+    const mallory = await call(ann, '/api/v1/login/link', { ticket, device: 'a script' });
+    await call(mallory.token, '/im/v1/set_profile', { name: HOSTILE, about: HOSTILE });
+    const made = await ask(ann, 'create', { kind: 'group', title: HOSTILE, about: HOSTILE, members: ['bob', 'mallory'] });
+    await ask(ann, 'update', { conversation: made.id, announcement: HOSTILE });
     await go(ann, `#/chat/${made.id}/members`);
     await ann.locator('.panel .member').first().waitFor();
     await ann.locator('.panel .member', { hasText: '<script>' }).first().waitFor();
-    await ask(bob, 'set_profile', { name: 'Bob' });
+    await ann.locator('.panel .member .face').last().click();
+    await ann.locator('.profile-dialog h2', { hasText: '<script>' }).waitFor();
+    await ann.keyboard.press('Escape');
+    await talk(bob, '<script>').click();
+    await bob.locator('.bar', { hasText: '<script>' }).waitFor();
     await ask(ann, 'dismiss', { conversation: made.id });
     for (const at of [ann, bob, phone]) assert.equal(await at.evaluate(() => window.hacked), undefined);
   });
@@ -213,9 +224,9 @@ describe('the chat', { skip }, () => {
 
   step('says in a group who has read', async () => {
     await bob.bringToFront();
-    await ann.locator('.room .message.own', { hasText: 'sheet 4' }).locator('.receipts').waitFor();
-    await eventually('a reader', async () => /^Read by [1-9]/.test((await message(ann, 'sheet 4').locator('.receipts').getAttribute('aria-label')) ?? ''));
-    await message(ann, 'sheet 4').locator('.receipts').click();
+    const readers = ann.locator('.room .message.own', { hasText: 'sheet 4' }).last().locator('.receipts');
+    await eventually('a reader', async () => /^Read by [1-9]/.test((await readers.getAttribute('aria-label')) ?? ''));
+    await readers.click();
     await ann.locator('.receipts-dialog .member', { hasText: 'Bob' }).waitFor();
     await ann.locator('.receipts-dialog .segments button', { hasText: 'Not read' }).click();
     await ann.locator('.receipts-dialog .member', { hasText: 'cleo' }).waitFor();
@@ -311,7 +322,7 @@ describe('the chat', { skip }, () => {
     await ann.locator('.choosing button', { hasText: 'Forward' }).click();
     await ann.locator('dialog .member', { hasText: 'Bob' }).click();
     await ann.locator('dialog button[type=submit]').click();
-    await bob.locator('.talk-link', { hasText: 'Chat history' }).click();
+    await said(bob, 'Chat history').click();
     await bob.locator('.merged-card').click();
     await bob.locator('.merged-list li', { hasText: 'All good there' }).waitFor();
     await bob.keyboard.press('Escape');
