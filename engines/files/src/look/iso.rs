@@ -143,28 +143,14 @@ fn picture_size(parts: &mut Parts<'_>, end: u64) -> Option<(u32, u32)> {
     parts.each(list.body, list.end, |parts, part| match &part.kind {
         b"ispe" => {
             let found = parts.source.be32(part.body + 4).zip(parts.source.be32(part.body + 8));
-            let area = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
-            size = size.max_by_area(found, area);
+            let area = |&(width, height): &(u32, u32)| u64::from(width) * u64::from(height);
+            size = [size, found].into_iter().flatten().max_by_key(area);
         }
         b"irot" => is_turned |= parts.source.u8(part.body).is_some_and(|angle| angle & 1 == 1),
         _ => {}
     });
     size.filter(|&(width, height)| width > 0 && height > 0)
         .map(|(width, height)| if is_turned { (height, width) } else { (width, height) })
-}
-
-/// The larger of two that may be absent.
-trait MaxByArea: Sized {
-    fn max_by_area(self, other: Self, area: impl Fn((u32, u32)) -> u64) -> Self;
-}
-
-impl MaxByArea for Option<(u32, u32)> {
-    fn max_by_area(self, other: Self, area: impl Fn((u32, u32)) -> u64) -> Self {
-        match (self, other) {
-            (Some(one), Some(two)) => Some(if area(two) > area(one) { two } else { one }),
-            (one, two) => one.or(two),
-        }
-    }
 }
 
 impl Film {
