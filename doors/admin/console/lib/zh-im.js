@@ -138,6 +138,8 @@ export const zhIm = {
   'talk.announcement': '公告',
   'talk.readby': '{read}/{all} 已读',
 
+  'note.you': '你',
+  'note.whom': '你',
   'note.added': '{name} 邀请 {names} 加入',
   'note.joined': '{name} 加入了',
   'note.left': '{name} 离开了',
@@ -145,7 +147,7 @@ export const zhIm = {
   'note.created': '{name} 创建了群',
   'note.owner': '{user} 成为群主',
   'note.admin': '{name} 将 {user} 设为管理员',
-  'note.member': '{user} 不再是管理员',
+  'note.member': '{name} 取消了 {user} 的管理员',
   'note.mute': '{name} 禁言了 {user}',
   'note.unmute': '{name} 解除了 {user} 的禁言',
   'note.title': '{name} 将群名改为“{value}”',

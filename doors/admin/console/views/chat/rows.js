@@ -2,7 +2,7 @@
 
 import { sameDay, day } from '../../lib/format.js';
 import { h } from '../../lib/dom.js';
-import { myName, nameOf, nameOrYou, titleOf } from '../../lib/im/im.js';
+import { myName, nameOf, titleOf } from '../../lib/im/im.js';
 import { t } from '../../lib/i18n.js';
 import { faceForm } from '../../components/face.js';
 import { language } from '../../lib/settings.js';
@@ -126,21 +126,21 @@ export function makeRow(row, talk) {
   return row.message.recalled ? recalledRow(row.message, talk) : messageRow(row.message, talk, row.first);
 }
 
-/** @param {unknown} users */
-function names(users) {
+/** @param {unknown} users @param {'note.you' | 'note.whom'} [me] what I am called there */
+function names(users, me = 'note.whom') {
   const list = Array.isArray(users) ? users : [users];
-  const said = list.slice(0, NAMES_MAX).map((user) => nameOrYou(String(user)));
+  const said = list.slice(0, NAMES_MAX).map((user) => (user === myName() ? t(me) : nameOf(String(user))));
   return said.join(', ') + (list.length > NAMES_MAX ? ` +${list.length - NAMES_MAX}` : '');
 }
 
 /** A change as a sentence; empty where nothing is to be said. @param {Change} change @returns {string} */
 export function noticeText(change) {
-  const name = change.by ? nameOrYou(change.by) : '';
-  const user = change.user ? nameOrYou(change.user) : '';
+  const name = change.by ? names(change.by, 'note.you') : '';
+  const user = change.user ? names(change.user, change.event === 'role' && change.role === 'owner' ? 'note.you' : 'note.whom') : '';
   switch (change.event) {
     case 'members': {
-      if (change.joined) return t('note.joined', { name: names(change.joined) });
-      if (change.left) return t('note.left', { name: names(change.left) });
+      if (change.joined) return t('note.joined', { name: names(change.joined, 'note.you') });
+      if (change.left) return t('note.left', { name: names(change.left, 'note.you') });
       if (change.removed?.length) return t('note.removed', { name, names: names(change.removed) });
       const added = (change.added ?? []).filter((/** @type {string} */ each) => each !== change.by);
       if (added.length) return t('note.added', { name, names: names(added) });
@@ -165,6 +165,3 @@ export function noticeText(change) {
       return '';
   }
 }
-
-/** What is called in a notice or a byline. @param {string} user */
-export const called = (user) => (user === myName() ? t('im.you') : nameOf(user));
