@@ -121,7 +121,8 @@ export type ImOptions = {
      */
     cache?: false | "memory" | import("./im/cache.js").Cache | "indexeddb" | undefined;
     /**
-     * Who I am, where it is known before the connection: then the cache is shown at once, offline too.
+     * Who I am, where it is known before the connection: then the cache is shown at once, offline too,
+     * and what is sent before the first connection is kept.
      */
     user?: string | undefined;
     /**

@@ -46,7 +46,8 @@ export { Conversation, Conversations, Files, Outbox, People, Room, isMentioned, 
  * @property {string} [device] A name for this device, always the same. Default: the connection's, else one that is made up and kept in the cache.
  * @property {'indexeddb' | 'memory' | false | import('./im/cache.js').Cache} [cache] Where what is known is kept.
  *   Default `indexeddb`, and `memory` where there is none.
- * @property {string} [user] Who I am, where it is known before the connection: then the cache is shown at once, offline too.
+ * @property {string} [user] Who I am, where it is known before the connection: then the cache is shown at once, offline too,
+ *   and what is sent before the first connection is kept.
  * @property {typeof fetch} [fetch] For files, instead of the global one.
  */
 /**
@@ -100,6 +101,8 @@ export class Im extends Emitter {
   #saved = new Map();
   /** @type {Promise<void> | undefined} */
   #starting;
+  /** @type {Promise<void> | undefined} */
+  #restoring;
   /** @type {Subscription | undefined} */
   #stream;
   /** @type {ImStatus} */
@@ -238,7 +241,7 @@ export class Im extends Emitter {
     this.#outbox.stop();
     this.people.stop();
     for (const conversation of this.#open.values()) conversation.stop();
-    await saved;
+    await Promise.all([saved, this.#restoring?.catch(() => {})]);
     for (const undo of this.#undo.splice(0)) undo();
     this.#cache?.close();
   }
@@ -333,12 +336,12 @@ export class Im extends Emitter {
     const client = this.#client;
     this.#undo.push(client.on('welcome', () => this.#welcomed()), client.on('status', ({ status }) => this.#connection(status)));
     this.#listen();
-    if (this.#options.user !== undefined) await this.#restore(this.#options.user);
+    if (this.#options.user !== undefined) await (this.#restoring = this.#restore(this.#options.user));
     await client.ready;
     const user = this.me ?? '';
     if (this.#me !== user) {
       if (this.#me !== undefined) throw new YizhanError(202, `the connection is of '${user}', not of '${this.#me}'`);
-      await this.#restore(user);
+      await (this.#restoring = this.#restore(user));
     }
     if (client.status === 'open' && !this.#attached) this.#welcomed();
     await this.#firstAttached;
@@ -361,6 +364,7 @@ export class Im extends Emitter {
     const name = `yizhan-im ${user} ${this.#client.url}`;
     const cache = await openCache(this.#options.cache ?? 'indexeddb', name);
     this.#cache = cache;
+    this.#outbox.save();
     const [facts, conversations, people, outbox] = await Promise.all([cache.all('facts'), cache.all('conversations'), cache.all('people'), cache.all('outbox')]);
     const known = new Map(facts);
     this.#sync = known.get('sync');
@@ -717,7 +721,7 @@ export class Im extends Emitter {
 
   /** @param {unknown} error */
   #wrong(error) {
-    if (error instanceof YizhanError && error.code === CODES.CLOSED) return;
+    if (this.#status === 'stopped' || (error instanceof YizhanError && error.code === CODES.CLOSED)) return;
     this.emit('error', error instanceof YizhanError ? error : new YizhanError(CODES.CLOSED, String(error), 'soon'));
   }
 

@@ -47,7 +47,7 @@ export class Device {
       });
       return subscription;
     };
-    this.im = openIm(this.client, { cache: this.cache, platform: 'other' });
+    this.im = openIm(this.client, { cache: this.cache, platform: 'other', user: this.user });
     this.heard = new Set();
     this.im.on('message', ({ conversation, seq, content }) => {
       const key = `${conversation} ${seq}`;
@@ -57,7 +57,9 @@ export class Device {
       if (send && send.conversation !== conversation) ledger.say(`${content.id} of ${send.conversation} came in ${conversation}`);
     });
     this.im.on('error', (error) => this.world.verbose && console.log(this.name, error.message));
-    this.started = this.im.start().catch((error) => ledger.say(`${this.name} did not start: ${error.message}`));
+    const { im } = this;
+    // One that is ended before it could begin has nothing to complain about.
+    this.started = im.start().catch((error) => im.status === 'stopped' || ledger.say(`${this.name} did not start: ${error.message}`));
     // A device looks at some conversations, not at all.
     for (const id of this.world.conversationsOf(this.user)) if (this.world.random.chance(0.6)) this.im.conversation(id).open().catch(ignore);
   }

@@ -11,6 +11,8 @@ export class Outbox {
     add(conversation: string, content: Content, { file, name, onProgress, id }: SendOptions): Promise<Message>;
     /** What an earlier page or another tab left. @param {OutgoingRow[]} rows */
     restore(rows: OutgoingRow[]): void;
+    /** Saves all that was written before there was a place to save it. */
+    save(): void;
     /** Goes on, where there is a connection again. */
     wake(): void;
     /** Tries one that failed once more. @param {string} id */

@@ -115,6 +115,11 @@ export class Outbox {
     this.wake();
   }
 
+  /** Saves all that was written before there was a place to save it. */
+  save() {
+    for (const { row } of this.#held.values()) this.#outside.save(row.id, row);
+  }
+
   /** Goes on, where there is a connection again. */
   wake() {
     for (const { row } of this.#held.values()) this.#run(row.conversation);
