@@ -217,7 +217,7 @@ describe('the console', { skip }, () => {
     await go(bob, `#/chat/${group}`);
     // With so many it opens at the first of them.
     await bob.locator('.unread-line').waitFor();
-    await bob.locator('.message', { hasText: /^message number 1\b/ }).waitFor();
+    await bob.locator('.message .text', { hasText: /^message number 1$/ }).waitFor();
     await bob.bringToFront();
     await bob.getByRole('button', { name: 'To the newest' }).click();
     await stands(bob, 'message number 120');
