@@ -22,6 +22,7 @@ import { attempt } from './chat/talk-menu.js';
 const tabs = /** @type {const} */ (['stats', 'reports', 'words', 'webhooks']);
 const REFRESH_MS = 5000;
 const PAGE = 50;
+const DAY_S = 86_400;
 
 class ImAdmin extends Part {
   #content = h('div', { class: 'content' });
@@ -147,7 +148,7 @@ function reportRow(report, state) {
       fields: [field(t('imadmin.reports.note'), note)],
       yes: t('done'),
       send: async () => {
-        await chat().ask('admin/report', { id: report.id, state: 'closed', verdict, ...(note.value.trim() && { note: note.value.trim() }) });
+        await chat().ask('admin/report', { id: report.id, verdict, ...(note.value.trim() && { note: note.value.trim() }) });
         row.remove();
       },
     });
@@ -162,9 +163,20 @@ function reportRow(report, state) {
             {
               class: 'button small danger',
               type: 'button',
-              on: { click: () => void attempt(chat().ask('recall', { conversation: message.conversation, seq: message.seq }), t('done')) },
+              on: { click: () => void attempt(removeMessage(message), t('done')) },
             },
             t('imadmin.reports.remove'),
+          )
+        : null,
+      report.user
+        ? h(
+            'button',
+            {
+              class: 'button small',
+              type: 'button',
+              on: { click: () => void attempt(chat().ask('admin/silence', { user: report.user, seconds: DAY_S }), t('imadmin.reports.silenced', { name: nameOf(report.user ?? '') })) },
+            },
+            t('imadmin.reports.silence'),
           )
         : null,
       h('button', { class: 'button small', type: 'button', on: { click: () => close('dismissed') } }, t('imadmin.reports.dismiss')),
@@ -172,6 +184,16 @@ function reportRow(report, state) {
     ),
   );
   return row;
+}
+
+/**
+ * Takes a message back in the name of who leads the conversation, else of its sender.
+ * @param {import('/sdk/im.js').Message} message
+ */
+async function removeMessage({ conversation, seq, from }) {
+  const as = async (/** @type {string} */ user, /** @type {string} */ op, /** @type {object} */ data) => (await chat().ask('admin/as', { user, op, data })).data;
+  const known = await as(from, 'conversation', { conversation }).catch(() => null);
+  await as(known?.info?.owner ?? from, 'recall', { conversation, seq });
 }
 
 /** @param {HTMLElement} body */

@@ -9,9 +9,10 @@ import { viewTitle } from '../lib/alerts.js';
 import { Part, fill, h } from '../lib/dom.js';
 import { t } from '../lib/i18n.js';
 import { line } from '../lib/line.js';
-import { unread } from '../lib/im/im.js';
+import { chat, chatState, presenceOf, unread } from '../lib/im/im.js';
 import { address, go, goInstead, route } from '../lib/route.js';
 import { dark, language, sidebar, theme } from '../lib/settings.js';
+import { attempt } from './chat/talk-menu.js';
 import { places } from './places.js';
 
 /** Only after this long is a lost connection worth a banner. */
@@ -253,9 +254,24 @@ export function lookMenu() {
   ];
 }
 
+/** How one shows oneself in the chat. @returns {import('../components/menu.js').Entry[]} */
+function showMenu() {
+  if (chatState.value.phase !== 'ready') return [];
+  const now = presenceOf(chat().me ?? '')?.show ?? 'online';
+  return [
+    { heading: t('people.status') },
+    .../** @type {const} */ (['online', 'away', 'busy', 'invisible']).map((show) => ({
+      label: t(`im.show.${show}`),
+      ticked: now === show,
+      run: () => void attempt(chat().people.setStatus({ show })),
+    })),
+  ];
+}
+
 /** @returns {import('../components/menu.js').Entry[]} */
 function meMenu() {
   return [
+    ...showMenu(),
     ...lookMenu(),
     'line',
     { label: me.value?.guest ? t('signin.button') : t('signout'), icon: 'leave', run: () => void signOut() },

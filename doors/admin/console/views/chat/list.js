@@ -78,11 +78,11 @@ class ChatList extends Part {
     this.keep(() => observer.disconnect());
     this.each(60_000, this.#draw);
     this.listen(this.#space, 'keydown', (/** @type {KeyboardEvent} */ event) => this.#move(event));
-    this.#askPolitely();
   }
 
+  /** Asks about notifications, once there is somebody who may write. */
   #askPolitely() {
-    if (!mayAskForNotifications()) return;
+    if (this.#ask.childElementCount || !mayAskForNotifications()) return;
     const answer = (/** @type {boolean} */ yes) => {
       fill(this.#ask);
       void askForNotifications(yes);
@@ -168,6 +168,7 @@ class ChatList extends Part {
       return;
     }
     this.#space.querySelector('div')?.remove();
+    this.#askPolitely();
     this.#space.style.height = `${this.#shown.length * ROW}px`;
     const first = Math.max(0, Math.floor(this.#scroll.scrollTop / ROW) - AROUND);
     const last = Math.min(this.#shown.length, Math.ceil((this.#scroll.scrollTop + (this.#scroll.clientHeight || 900)) / ROW) + AROUND);

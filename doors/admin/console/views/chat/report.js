@@ -7,7 +7,7 @@ import { chat } from '../../lib/im/im.js';
 import { t } from '../../lib/i18n.js';
 import { tell } from '../../lib/notices.js';
 
-export const REASONS = /** @type {const} */ (['spam', 'abuse', 'fraud', 'sexual', 'violence', 'illegal', 'other']);
+export const REASONS = /** @type {const} */ (['spam', 'abuse', 'fraud', 'nsfw', 'illegal', 'other']);
 
 /** @param {{conversation?: string, seq?: number, user?: string}} what */
 export function report(what) {

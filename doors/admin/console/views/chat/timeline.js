@@ -330,8 +330,12 @@ export class Timeline extends Part {
     if (document.hidden || !document.hasFocus() || !this.isConnected || this.offsetParent === null) return;
     const { conversation, entry } = this.talk;
     if (!conversation.loaded || !entry) return;
+    // What burns after reading is read when it was uncovered, and not before.
+    const covered = conversation.messages.find(({ seq, mine, content }) => seq > entry.read && !mine && content?.burn_s && !this.talk.burning.has(seq));
+    const most = covered ? covered.seq - 1 : Infinity;
     if (this.#atEnd && conversation.atEnd) {
-      if (entry.newest > entry.read || entry.unread || entry.marked_unread) conversation.markRead();
+      const seq = Math.min(entry.newest, most);
+      if (seq > entry.read || (!covered && (entry.unread || entry.marked_unread))) conversation.markRead(seq);
       return;
     }
     const bottom = this.#scroll.getBoundingClientRect().bottom;
@@ -339,7 +343,7 @@ export class Timeline extends Part {
     for (const child of this.#list.children) {
       if (!(child instanceof HTMLElement) || !child.dataset['seq']) continue;
       if (child.getBoundingClientRect().top > bottom - 20) break;
-      seen = Number(child.dataset['seq']);
+      seen = Math.min(most, Number(child.dataset['seq']));
     }
     if (seen > entry.read) conversation.markRead(seen);
   }
