@@ -103,6 +103,9 @@ pub(crate) struct Materials<'a> {
     /// Where the chat door keeps its answers and places.
     #[cfg(feature = "chat")]
     pub(crate) store: &'a Stores,
+    /// Where its files lie.
+    #[cfg(feature = "chat")]
+    pub(crate) files: yizhan_chat::FileParts,
     /// The one for tools on this machine.
     pub(crate) token: &'a yizhan_identity::Secret<String>,
     #[cfg(feature = "admin")]
@@ -151,12 +154,13 @@ pub(crate) fn doors(materials: Materials<'_>) -> anyhow::Result<Doors> {
 
 #[cfg(feature = "chat")]
 fn chat(materials: &Materials<'_>) -> anyhow::Result<yizhan_chat::Chat> {
-    let Materials { config, hub, store, .. } = materials;
+    let Materials { config, hub, store, files, .. } = materials;
     let made_of = yizhan_chat::Materials {
         config: config.chat.clone(),
         hub: (*hub).clone(),
         operations: yizhan_im::Im::operations(),
         version: crate::figures::VERSION.to_owned(),
+        files: Some(files.clone()),
     };
     Ok(yizhan_chat::Chat::new(made_of, *store)?)
 }

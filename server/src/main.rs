@@ -9,6 +9,8 @@
 #[cfg(not(any(feature = "socket", feature = "mqtt", feature = "admin")))]
 compile_error!("a server without doors serves nobody: build it with the feature `socket`, `mqtt` or `admin`");
 
+#[cfg(feature = "chat")]
+mod chat;
 mod cli;
 mod client;
 mod compose;

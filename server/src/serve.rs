@@ -117,6 +117,8 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
         net: site.meters(),
         #[cfg(feature = "chat")]
         store: &store,
+        #[cfg(feature = "chat")]
+        files: crate::chat::files(&config, &data, &im).await?,
         token: &token,
         #[cfg(feature = "admin")]
         views: views(&figures, &shared, &listening, &store, first_run, &mqtt),
