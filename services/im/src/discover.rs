@@ -267,7 +267,8 @@ impl Im {
                 true => index.behind(input.after.as_deref(), limit + 1),
                 false => index.find(&wanted),
             };
-            let named = |id: &Arc<str>| handle.is_some() && index.all.get(id).is_some_and(|f| f.handle == handle);
+            let named =
+                |id: &Arc<str>| handle.is_some() && index.all.get(id).is_some_and(|f| f.handle == handle);
             let exact: Option<Arc<str>> = found.iter().find(|id| named(id)).cloned();
             if let Some(exact) = &exact {
                 found.remove(exact);
@@ -376,7 +377,11 @@ mod tests {
 
     #[test]
     fn groups_are_found_by_beginnings_of_words_and_inside_chinese() {
-        let index = index(&[("g1", "Rust Users", Some("rustaceans")), ("g2", "上海周末徒步群", None), ("g3", "Users", None)]);
+        let index = index(&[
+            ("g1", "Rust Users", Some("rustaceans")),
+            ("g2", "上海周末徒步群", None),
+            ("g3", "Users", None),
+        ]);
         assert_eq!(find(&index, "us"), ["g1", "g3"]);
         assert_eq!(find(&index, "us rus"), ["g1"]);
         assert_eq!(find(&index, "徒步"), ["g2"]);

@@ -54,7 +54,8 @@ mod tests {
         let steps = per_second * 10 * 20 / 3;
         for step in 0..steps {
             let now = start + Duration::from_secs_f64(20.0 * f64::from(step) / f64::from(steps));
-            for (place, priority) in [Priority::Low, Priority::Normal, Priority::High].into_iter().enumerate() {
+            for (place, priority) in [Priority::Low, Priority::Normal, Priority::High].into_iter().enumerate()
+            {
                 passed[place] += u32::from(flow.take(now, per_second, priority).is_ok());
             }
         }

@@ -2,6 +2,7 @@
 //! `members` and `joining`, who may do what in `roles`.
 
 mod counts;
+mod limits;
 
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ use serde_json::{Map, Value};
 use yizhan_hub::{Content as Body, StoreError, link::Publish, message::Sender, service::Caller};
 
 use self::counts::Counts;
+use self::limits::{ABOUT_BYTES_MAX, ANNOUNCEMENT_BYTES_MAX, AVATAR_BYTES_MAX, check_title};
+pub(crate) use self::limits::{CALL_USERS_MAX, USER_BYTES_MAX, check_text, patched};
 use crate::{
     conversation::{Conversation, Head, Info, Invitation, Join, Shown, State, Who},
     denied::Wrong,
@@ -23,23 +26,6 @@ use crate::{
     op::{Done, OfConversation, Op, op},
     roles::role_of,
 };
-
-/// People that one question names: added, removed.
-pub(crate) const CALL_USERS_MAX: usize = 1000;
-/// Bytes of a user's name.
-pub(crate) const USER_BYTES_MAX: usize = 255;
-/// Bytes of a title.
-pub(crate) const TITLE_BYTES_MAX: usize = 128;
-/// Bytes of what a conversation is about.
-pub(crate) const ABOUT_BYTES_MAX: usize = 1024;
-/// Bytes of a picture's file id or address.
-pub(crate) const AVATAR_BYTES_MAX: usize = 512;
-/// Bytes of an announcement.
-pub(crate) const ANNOUNCEMENT_BYTES_MAX: usize = 8192;
-/// Attributes of a conversation, and of a member; and bytes of each as JSON, of a name, and of all together.
-pub(crate) const ATTRIBUTES_MAX: usize = 64;
-const ATTRIBUTE_NAME_BYTES_MAX: usize = 64;
-pub(crate) const ATTRIBUTES_BYTES_MAX: usize = 8192;
 
 /// What groups have in common.
 #[derive(Default)]
@@ -162,55 +148,6 @@ where
     })
 }
 
-/// A text of one line or more that is not too long.
-///
-/// # Errors
-/// It is too long, or has control characters.
-pub(crate) fn check_text(name: &str, text: &str, bytes_max: usize) -> Result<(), Wrong> {
-    if text.len() > bytes_max {
-        return Err(Wrong::BadInput(format!("'{name}' has {} bytes, at most {bytes_max} are taken", text.len())));
-    }
-    if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
-        return Err(Wrong::BadInput(format!("'{name}' has control characters")));
-    }
-    Ok(())
-}
-
-/// A title: something one can see, on one line.
-fn check_title(title: &str) -> Result<(), Wrong> {
-    check_text("title", title, TITLE_BYTES_MAX)?;
-    if title.trim().is_empty() || title.contains('\n') {
-        return Err(Wrong::BadInput("'title' is one line that is not empty".to_owned()));
-    }
-    Ok(())
-}
-
-/// Attributes with some of them changed; `null` takes one away.
-///
-/// # Errors
-/// They are too many or too large.
-pub(crate) fn patched(old: &Map<String, Value>, patch: &Map<String, Value>) -> Result<Map<String, Value>, Wrong> {
-    let mut new = old.clone();
-    for (name, value) in patch {
-        if name.is_empty() || name.len() > ATTRIBUTE_NAME_BYTES_MAX {
-            return Err(Wrong::BadInput(format!("an attribute's name has 1 to {ATTRIBUTE_NAME_BYTES_MAX} bytes")));
-        }
-        match value {
-            Value::Null => drop(new.remove(name)),
-            value => drop(new.insert(name.clone(), value.clone())),
-        }
-    }
-    if new.len() > ATTRIBUTES_MAX {
-        return Err(Wrong::TooMany { what: "attributes", max: ATTRIBUTES_MAX });
-    }
-    // Values came out of JSON and go back into it.
-    let bytes = serde_json::to_vec(&new).map_or(usize::MAX, |bytes| bytes.len());
-    if bytes > ATTRIBUTES_BYTES_MAX {
-        return Err(Wrong::BadInput(format!("attributes have {bytes} bytes, at most {ATTRIBUTES_BYTES_MAX}")));
-    }
-    Ok(new)
-}
-
 /// An empty text is none.
 fn some(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
@@ -282,6 +219,10 @@ impl Im {
             event: &'static str,
             entry: Entry,
         }
+        if conversation.kind == Kind::Room {
+            // It is in nobody's list.
+            return;
+        }
         for user in users.iter().filter(|user| self.inner.online.is_here(user)) {
             // Who was removed meanwhile is told that.
             if let Ok(entry) = self.entry(conversation, user).await {
@@ -309,7 +250,9 @@ impl Im {
         check_text("avatar", input.avatar.as_deref().unwrap_or_default(), AVATAR_BYTES_MAX)?;
         let attributes = patched(&Map::new(), &input.attributes)?;
         if input.kind == Kind::Direct {
-            return Err(Wrong::BadInput("'kind' is group, channel or room; a direct one is opened".to_owned()));
+            return Err(Wrong::BadInput(
+                "'kind' is group, channel or room; a direct one is opened".to_owned(),
+            ));
         }
         if input.public && self.inner.groups.public.is_full() {
             return Err(Wrong::TooMany { what: "public conversations", max: PUBLIC_MAX });
@@ -479,7 +422,11 @@ impl Im {
     }
 
     /// Ends a conversation: nobody is in it any more.
-    pub(crate) async fn dismiss(&self, caller: &Caller, conversation: &Arc<Conversation>) -> Result<Done, Wrong> {
+    pub(crate) async fn dismiss(
+        &self,
+        caller: &Caller,
+        conversation: &Arc<Conversation>,
+    ) -> Result<Done, Wrong> {
         if conversation.kind == Kind::Direct {
             return Err(Wrong::NotAllowed("a direct conversation is not dismissed: hide or clear it"));
         }
@@ -511,6 +458,7 @@ impl Im {
         info.requests.clear();
         info.invited.clear();
         info.links.clear();
+        info.banned.clear();
         let handle = info.handle.take();
         let members: Vec<Arc<str>> = std::mem::take(&mut state.members).into_keys().collect();
         let mut rows = vec![conversation.row(state)];
@@ -554,7 +502,12 @@ pub(crate) fn leads(state: &State, user: &str) -> Result<Role, Wrong> {
 /// Puts what is to change in its place; gives what has changed.
 fn apply(info: &mut Info, input: Update) -> Result<Map<String, Value>, Wrong> {
     /// One field.
-    fn set<T: PartialEq + Serialize>(changed: &mut Map<String, Value>, name: &str, old: &mut T, new: Option<T>) {
+    fn set<T: PartialEq + Serialize>(
+        changed: &mut Map<String, Value>,
+        name: &str,
+        old: &mut T,
+        new: Option<T>,
+    ) {
         if let Some(new) = new.filter(|new| new != old) {
             // Plain values: nothing of them cannot be written as JSON.
             changed.insert(name.to_owned(), serde_json::to_value(&new).unwrap_or_default());
@@ -580,32 +533,4 @@ fn apply(info: &mut Info, input: Update) -> Result<Map<String, Value>, Wrong> {
     set(&mut changed, "invite", &mut info.invite, input.invite);
     set(&mut changed, "attributes", &mut info.attributes, attributes);
     Ok(changed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn map(value: Value) -> Map<String, Value> {
-        serde_json::from_value(value).unwrap()
-    }
-
-    #[test]
-    fn attributes_are_patched_and_bounded() {
-        let old = map(json!({ "a": 1, "b": 2 }));
-        assert_eq!(patched(&old, &map(json!({ "a": null, "c": [3] }))).unwrap(), map(json!({ "b": 2, "c": [3] })));
-        assert!(patched(&old, &map(json!({ "": 1 }))).is_err());
-        assert!(patched(&old, &map(json!({ "x": "y".repeat(ATTRIBUTES_BYTES_MAX) }))).is_err());
-        let many: Map<String, Value> = (0..=ATTRIBUTES_MAX).map(|n| (n.to_string(), json!(n))).collect();
-        assert_eq!(patched(&old, &many).unwrap_err().code(), 603);
-    }
-
-    #[test]
-    fn titles_are_one_line_that_one_sees() {
-        assert!(check_title("周末 🏔").is_ok());
-        for bad in ["", "  ", "two\nlines", "bell\u{7}", &"x".repeat(TITLE_BYTES_MAX + 1)] {
-            assert!(check_title(bad).is_err(), "{bad:?}");
-        }
-    }
 }

@@ -313,52 +313,15 @@ impl Im {
             }
         }
         self.count_groups(&willing).await?;
-        let config = self.config();
         let at = caller.now.wall.as_millis();
         let (written, after) = {
             let mut guard = conversation.lock();
             let state = &mut *guard;
             // Looked at again: much may have happened since.
             may_bring(state, me)?;
-            let mut sort = |users: Vec<Arc<str>>| {
-                let mut left = Vec::with_capacity(users.len());
-                for user in users {
-                    let reason = if state.members.contains_key(&user) {
-                        "is in it already"
-                    } else if is_banned(state, &user, at) {
-                        "is banned"
-                    } else {
-                        left.push(user);
-                        continue;
-                    };
-                    answer.failed.push(Failed { user, reason });
-                }
-                left
-            };
-            let (willing, shy) = (sort(willing), sort(shy));
-            if state.members.len() + willing.len() > config.members_max {
-                return Err(Wrong::Full(config.members_max));
-            }
-            let mut rows = Vec::with_capacity(willing.len() * 2 + 1);
-            for user in willing {
-                if self.inner.groups.counts.take(&user, config.conversations_max) {
-                    rows.extend(come_in(&conversation, state, &user, at));
-                    answer.added.push(user);
-                } else {
-                    answer.failed.push(Failed { user, reason: "is in too many groups" });
-                }
-            }
-            for user in shy {
-                if state.info.invited.len() >= INVITED_MAX && !state.info.invited.contains_key(&user) {
-                    answer.failed.push(Failed { user, reason: "too many invitations are open here" });
-                    continue;
-                }
-                state.info.invited.insert(user.clone(), Invitation { by: me.clone(), at });
-                answer.invited.push(user);
-            }
-            if !answer.added.is_empty() || !answer.invited.is_empty() {
-                rows.push(conversation.row(state));
-            }
+            let willing = outside(state, willing, at, &mut answer.failed);
+            let shy = outside(state, shy, at, &mut answer.failed);
+            let rows = self.take_in(&conversation, state, me, (willing, shy), at, &mut answer)?;
             (self.keep(&conversation, rows), state.head.newest)
         };
         written.await?;
@@ -366,6 +329,44 @@ impl Im {
         self.tell_entries(&conversation, &answer.added).await;
         self.tell_invited(&conversation, me, &answer.invited);
         Ok(answer)
+    }
+
+    /// Takes in those who are willing and invites the others, under the conversation's lock; all or, where there is no
+    /// room for them, none.
+    fn take_in(
+        &self,
+        conversation: &Conversation,
+        state: &mut State,
+        by: &Arc<str>,
+        (willing, shy): (Vec<Arc<str>>, Vec<Arc<str>>),
+        at: u64,
+        answer: &mut Added,
+    ) -> Result<Vec<Row>, Wrong> {
+        let config = self.config();
+        if state.members.len() + willing.len() > config.members_max {
+            return Err(Wrong::Full(config.members_max));
+        }
+        let mut rows = Vec::with_capacity(willing.len() * 3 + 1);
+        for user in willing {
+            if self.inner.groups.counts.take(&user, config.conversations_max) {
+                rows.extend(come_in(conversation, state, &user, at));
+                answer.added.push(user);
+            } else {
+                answer.failed.push(Failed { user, reason: "is in too many groups" });
+            }
+        }
+        for user in shy {
+            if state.info.invited.len() >= INVITED_MAX && !state.info.invited.contains_key(&user) {
+                answer.failed.push(Failed { user, reason: "too many invitations are open here" });
+                continue;
+            }
+            state.info.invited.insert(user.clone(), Invitation { by: by.clone(), at });
+            answer.invited.push(user);
+        }
+        if !answer.added.is_empty() || !answer.invited.is_empty() {
+            rows.push(conversation.row(state));
+        }
+        Ok(rows)
     }
 
     async fn remove_members(&self, caller: Caller, input: Remove) -> Result<Removed, Wrong> {
@@ -520,6 +521,21 @@ impl Im {
 /// Whether somebody may not come back yet.
 pub(crate) fn is_banned(state: &State, user: &str, now: u64) -> bool {
     state.info.banned.get(user).is_some_and(|until| *until > now)
+}
+
+/// Those who are not in it and may come; the others have failed.
+fn outside(state: &State, users: Vec<Arc<str>>, now: u64, failed: &mut Vec<Failed>) -> Vec<Arc<str>> {
+    let mut left = Vec::with_capacity(users.len());
+    for user in users {
+        if state.members.contains_key(&user) {
+            failed.push(Failed { user, reason: "is in it already" });
+        } else if is_banned(state, &user, now) {
+            failed.push(Failed { user, reason: "is banned" });
+        } else {
+            left.push(user);
+        }
+    }
+    left
 }
 
 /// The owner first.

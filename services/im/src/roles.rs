@@ -229,7 +229,9 @@ impl Im {
             let state = &mut *guard;
             only_owner(state, &caller.who.user)?;
             if *state.info.owner == *user {
-                return Err(Wrong::NotAllowed("the owner stays the owner until the conversation is handed over"));
+                return Err(Wrong::NotAllowed(
+                    "the owner stays the owner until the conversation is handed over",
+                ));
             }
             let Some(row) = give_role(&conversation, state, &user, input.role, at)? else {
                 return Ok(Done {});

@@ -180,16 +180,18 @@ impl Im {
     /// Whether somebody may listen. A chatroom that is not in memory is looked up at once.
     pub(crate) fn may_hear_room(&self, id: &str, user: &str) -> bool {
         let now = self.now().wall.as_millis();
-        let may = |info: &Info| {
-            info.dismissed_at == 0 && info.banned.get(user).is_none_or(|until| *until <= now)
-        };
+        let may =
+            |info: &Info| info.dismissed_at == 0 && info.banned.get(user).is_none_or(|until| *until <= now);
         if let Some(conversation) = self.inner.conversations.find(id) {
             return may(&conversation.lock().info);
         }
         let key = info_key(id);
-        let info = self.inner.ledger.table().peek(&key).and_then(|row| {
-            row.map(|row| parsed::<Info>(&key, &row)).transpose()
-        });
+        let info = self
+            .inner
+            .ledger
+            .table()
+            .peek(&key)
+            .and_then(|row| row.map(|row| parsed::<Info>(&key, &row)).transpose());
         match info {
             Ok(info) => info.as_ref().is_some_and(may),
             Err(error) => {

@@ -189,6 +189,34 @@ impl World {
         }
     }
 
+    /// A group of ann with these others; gives its id.
+    pub async fn group(&self, others: &[&str]) -> String {
+        let body = serde_json::json!({ "kind": "group", "title": "Walks", "members": others });
+        self.ask("ann", "create", body).await["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Somebody says something, and it has had its effects; gives its number.
+    pub async fn say(&self, user: &str, id: &str) -> u64 {
+        let content = serde_json::json!({ "kind": "text", "text": "words" });
+        let sent =
+            self.ask(user, "send", serde_json::json!({ "conversation": id, "content": content })).await;
+        self.settle().await;
+        sent["seq"].as_u64().unwrap()
+    }
+
+    /// The names of a conversation's members, as ann sees them.
+    pub async fn names(&self, id: &str) -> Vec<String> {
+        let told = self.ask("ann", "members", serde_json::json!({ "conversation": id, "limit": 1000 })).await;
+        told["members"].as_array().unwrap().iter().map(|m| m["user"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// How many members a conversation says that it has, as ann sees it.
+    pub async fn count(&self, id: &str) -> u64 {
+        self.ask("ann", "conversation", serde_json::json!({ "conversation": id })).await["members"]
+            .as_u64()
+            .unwrap()
+    }
+
     /// A client of this user with a session of its own, attached and listening to its stream.
     pub async fn stream(&self, user: &str) -> Ear {
         self.device(user, "phone").await
