@@ -185,6 +185,8 @@ export const enIm = {
   'write.large': '“{name}” is too large: {max} at most',
   'write.hint': 'Enter sends, Shift+Enter makes a new line, ↑ edits your last message',
   'write.everyone': 'everyone',
+  'write.here': 'here',
+  'write.here.text': 'Notify members who are here now',
   'write.everyone.text': 'Notify all members',
   'write.mention': 'People to mention',
   'write.long': 'A message has at most {n} bytes',

@@ -180,6 +180,8 @@ export const zhIm = {
   'write.large': '“{name}”太大：最多 {max}',
   'write.hint': 'Enter 发送，Shift+Enter 换行，↑ 编辑上一条',
   'write.everyone': '所有人',
+  'write.here': '在线成员',
+  'write.here.text': '提醒当前在线的成员',
   'write.everyone.text': '提醒全部成员',
   'write.mention': '可以@的人',
   'write.long': '一条消息最多 {n} 字节',

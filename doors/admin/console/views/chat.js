@@ -93,8 +93,11 @@ class Chat extends Part {
     }
     const talk = talkOf(id);
     if (part === 'at' && argument) {
-      talk.show(Number(argument));
+      // Where it is open already, the panel that covers it on a phone goes first.
+      const there = this.#open === id;
+      if (!there) talk.target.value = { seq: Number(argument) };
       goInstead('chat', id);
+      if (there) talk.show(Number(argument));
       return;
     }
     if (this.#open !== id) {

@@ -240,13 +240,12 @@ export class Composer extends Part {
     const most = Number(chat().limits['text_bytes'] ?? TEXT_MAX);
     if (new TextEncoder().encode(text).length > most) return warn(t('failed.do'), t('write.long', { n: most }));
     const { conversation, writing } = this.talk;
-    const mentions = this.#mentions?.of(text) ?? { mentions: [], mention_all: false };
-    const named = { ...(mentions.mentions.length && { mentions: mentions.mentions }), ...(mentions.mention_all && { mention_all: true }) };
+    const named = this.#mentions?.of(text) ?? {};
     if (this.thread === null && writing.value.kind === 'edit') {
       const { message } = writing.value;
       const before = message.content;
       this.#leave();
-      if (before && before.text !== text) void attempt(conversation.edit(message.seq, { ...asSent(before), mentions: undefined, mention_all: undefined, ...named, text }));
+      if (before && before.text !== text) void attempt(conversation.edit(message.seq, { ...asSent(before), mentions: undefined, mention_all: undefined, mention_here: undefined, ...named, text }));
       return;
     }
     void conversation.send({ kind: 'text', text, ...named, ...this.frame() }).catch(() => undefined);

@@ -9,16 +9,22 @@ import { t } from '../../lib/i18n.js';
 /** Members that are looked through. */
 const MEMBERS_MAX = 200;
 const SHOWN_MAX = 8;
+/** People in one message. */
+const MENTIONS_MAX = 50;
+
+/** @param {Several} several */
+const calledAs = (several) => t(several === 'all' ? 'write.everyone' : 'write.here');
 
 /** @typedef {{user: string, name: string}} Person */
+/** @typedef {'all' | 'here'} Several everybody, or everybody who is here now */
 
 export class MentionList {
   element = h('ul', { class: 'mention-list', role: 'listbox', hidden: true, 'aria-label': t('write.mention') });
   #area;
   #talk;
   /** @type {Person[] | null} */ #members = null;
-  /** @type {(Person | 'all')[]} */ #shown = [];
-  /** Whom the names in the text stand for. @type {Map<string, string>} */ #named = new Map();
+  /** @type {(Person | Several)[]} */ #shown = [];
+  /** What was chosen here; the same words typed by hand are only words. @type {Set<Several>} */ #several = new Set();
   #at = 0;
 
   /** @param {HTMLTextAreaElement} area @param {import('../../lib/im/talk.js').Talk} talk */
@@ -47,9 +53,9 @@ export class MentionList {
     const found = this.#members
       .map(({ user, name }) => ({ user, name: nameOf(user) === user ? name : nameOf(user) }))
       .filter(({ user, name }) => user !== myName() && (user.toLowerCase().startsWith(wanted) || name.toLowerCase().includes(wanted)));
-    const everyone = t('write.everyone').toLowerCase();
     const mayAll = this.#talk.leads || entry.info?.mention_all !== 'admins';
-    this.#shown = [...(mayAll && (everyone.startsWith(wanted) || 'all'.startsWith(wanted)) ? [/** @type {const} */ ('all')] : []), ...found].slice(0, SHOWN_MAX);
+    const several = /** @type {Several[]} */ (mayAll ? ['all', 'here'] : []).filter((each) => each.startsWith(wanted) || calledAs(each).toLowerCase().startsWith(wanted));
+    this.#shown = [...several, ...found].slice(0, SHOWN_MAX);
     this.#at = 0;
     this.#draw();
   }
@@ -71,9 +77,9 @@ export class MentionList {
               },
             },
           },
-          each === 'all' ? icon('megaphone') : personFace(each.user, { size: 26, dot: true }),
-          h('b', null, each === 'all' ? t('write.everyone') : each.name),
-          h('small', null, each === 'all' ? t('write.everyone.text') : each.name === each.user ? '' : `@${each.user}`),
+          typeof each === 'string' ? icon('megaphone') : personFace(each.user, { size: 26, dot: true }),
+          h('b', null, typeof each === 'string' ? calledAs(each) : each.name),
+          h('small', null, typeof each === 'string' ? t(each === 'all' ? 'write.everyone.text' : 'write.here.text') : each.name === each.user ? '' : `@${each.user}`),
         ),
       ),
     );
@@ -90,8 +96,8 @@ export class MentionList {
     const word = this.#word();
     if (!chosen || word === undefined) return;
     // The account's name is what `@` leads to; it has no spaces, and everybody sees whom it means.
-    const name = chosen === 'all' ? t('write.everyone') : chosen.user;
-    this.#named.set(name, chosen === 'all' ? '' : chosen.user);
+    const name = typeof chosen === 'string' ? calledAs(chosen) : chosen.user;
+    if (typeof chosen === 'string') this.#several.add(chosen);
     const end = this.#area.selectionStart;
     this.#area.setRangeText(`@${name} `, end - word.length - 1, end, 'end');
     this.#hide();
@@ -120,16 +126,17 @@ export class MentionList {
   of(text) {
     /** @type {Set<string>} */
     const users = new Set();
-    let all = false;
+    const said = { all: false, here: false };
     const { entry } = this.#talk;
-    if (entry?.kind === 'direct') return { mentions: [], mention_all: false };
+    if (entry?.kind === 'direct') return {};
     const members = new Set((this.#members ?? []).map(({ user }) => user));
     for (const { user } of entry?.cursors ?? []) members.add(user);
     for (const [, name = ''] of text.matchAll(/(?<![\p{L}\p{N}_])@([\p{L}\p{N}._-]*[\p{L}\p{N}_])/gu)) {
-      if (name === t('write.everyone') && this.#named.has(name)) all = true;
+      const several = [...this.#several].find((each) => calledAs(each) === name);
+      if (several) said[several] = true;
       else if (members.has(name)) users.add(name);
     }
-    return { mentions: [...users].slice(0, 100), mention_all: all };
+    return { ...(users.size && { mentions: [...users].slice(0, MENTIONS_MAX) }), ...(said.all && { mention_all: true }), ...(said.here && { mention_here: true }) };
   }
 }
 
