@@ -70,6 +70,7 @@ fn fill(index: &Index, chat: &mut Chat, from: u64, until: u64) {
     wait(index.flush());
     let (took, count) = (began.elapsed(), until.saturating_sub(from).max(1));
     let rate = count as f64 / took.as_secs_f64();
+    println!("cost: {:.1} µs of CPU a message, all threads", process_cpu_s() * 1e6 / count as f64);
     println!(
         "rate: {rate:.0} messages/s, {} bytes of text each, {took:.1?} in all",
         text_bytes as u64 / count
@@ -166,6 +167,13 @@ fn queries(index: &Index, chat: &mut Chat) {
     run("a frequent word, best first", &best, &|chat| chat.frequent() + " ");
     run("a frequent word, one conversation", &one, &|chat| chat.frequent() + " ");
     run("no words, all files", &blank, &|_| String::new());
+}
+
+/// Seconds that all threads of this process have run. Linux only, where a tick is 10 ms.
+fn process_cpu_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 /// Milliseconds that this thread has run; on a busy machine it tells more than the clock. Linux only.

@@ -29,6 +29,7 @@ pub(crate) type Waiter = oneshot::Sender<Result<(), SearchError>>;
 pub(crate) enum Work {
     Batch(Batch),
     Flush(Waiter),
+    Expunge,
 }
 
 /// The queue between callers and the writer.
@@ -90,6 +91,20 @@ impl Desk {
         drop(queue);
         self.bell.notify_one();
         Ok(ready)
+    }
+
+    /// Asks for what was removed to be taken off the disk, too. Asking again before that began adds nothing.
+    pub(crate) fn expunge(&self) -> Result<(), SearchError> {
+        let mut queue = self.queue.lock();
+        if queue.closing {
+            return Err(SearchError::Closed);
+        }
+        if !matches!(queue.work.back(), Some(Work::Expunge)) {
+            queue.work.push_back(Work::Expunge);
+        }
+        drop(queue);
+        self.bell.notify_one();
+        Ok(())
     }
 
     /// Nothing more is taken in; the writer does what is there and ends.

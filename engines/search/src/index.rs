@@ -46,6 +46,8 @@ pub struct Opened {
 pub struct Figures {
     /// Documents that can be found.
     pub documents: u64,
+    /// Documents that were removed or replaced, and whose texts are on disk still: see [`Index::expunge`].
+    pub removed: u64,
     /// Bytes of its files.
     pub bytes: u64,
     /// Changes that were taken and are not committed yet.
@@ -122,6 +124,17 @@ impl Index {
         async move { waits?.await.unwrap_or(Err(SearchError::Closed)) }
     }
 
+    /// Takes removed documents off the disk, where otherwise they stay, never to be found, until a merge: for
+    /// who must erase. It begins after all that was taken before, commits that, and writes anew every part that
+    /// has removed documents; it is done when [`Figures::removed`] is 0. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// `Closed`.
+    pub fn expunge(&self) -> Result<(), SearchError> {
+        self.inner.shared.desk.expunge()
+    }
+
     /// Answers a query from what is committed. Blocks for milliseconds, on the caller's thread; any number
     /// of threads may search at once.
     ///
@@ -144,6 +157,7 @@ impl Index {
         let state = shared.state.lock();
         Figures {
             documents: searcher.num_docs(),
+            removed: searcher.segment_readers().iter().map(|part| u64::from(part.num_deleted_docs())).sum(),
             bytes: folder_bytes(&self.inner.folder),
             waiting: shared.desk.waiting(),
             segments: searcher.segment_readers().len(),

@@ -29,6 +29,9 @@ use crate::{
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
 
+/// How often an expunging looks how far it is.
+const EXPUNGE_INTERVAL: Duration = Duration::from_millis(500);
+
 /// Segments with more documents are not merged any more: the gain is small and a merge takes minutes.
 const MERGED_DOCUMENTS_MAX: usize = 1_000_000;
 
@@ -65,6 +68,8 @@ pub(crate) struct Writer {
     held_changes: usize,
     held_bytes: usize,
     flushes: Vec<Waiter>,
+    /// Segments with removed documents are being written anew.
+    expunging: bool,
     /// When the first of what is held came.
     since: Option<Instant>,
     retry: Duration,
@@ -90,6 +95,7 @@ impl Writer {
             held_changes: 0,
             held_bytes: 0,
             flushes: vec![],
+            expunging: false,
             since: None,
             retry: RETRY_FIRST,
             seen: SeenSeqs::new(),
@@ -125,9 +131,11 @@ impl Writer {
         }
     }
 
-    /// When what is held must be committed.
+    /// When what is held must be committed, or it is time to look how an expunging is.
     fn due(&self) -> Option<Instant> {
-        self.since.map(|since| since + self.config.commit_interval)
+        let commit = self.since.map(|since| since + self.config.commit_interval);
+        let expunge = self.expunging.then(|| Instant::now() + EXPUNGE_INTERVAL);
+        commit.into_iter().chain(expunge).min()
     }
 
     fn hold(&mut self, work: Work) {
@@ -139,6 +147,7 @@ impl Writer {
                 self.since.get_or_insert_with(Instant::now);
             }
             Work::Flush(waiter) => self.flushes.push(waiter),
+            Work::Expunge => self.expunging = true,
         }
     }
 
@@ -156,7 +165,11 @@ impl Writer {
             }
             let is_due = self.since.is_some_and(|since| since.elapsed() >= self.config.commit_interval);
             let is_full = Desk::is_half_full(self.held_changes, self.held_bytes);
-            if is_due || is_full || closing || !self.flushes.is_empty() { self.commit() } else { Ok(()) }
+            let is_asked = closing || self.expunging || !self.flushes.is_empty();
+            if is_due || is_full || is_asked {
+                self.commit()?;
+            }
+            if self.expunging { self.expunge() } else { Ok(()) }
         }));
         attempt.unwrap_or_else(|_| Err(SearchError::Failed("tantivy gave up while writing".into())))
     }
@@ -179,7 +192,27 @@ impl Writer {
         self.retry = RETRY_FIRST;
         for waiter in self.flushes.drain(..) {
             // Who asked may have stopped waiting.
-            waiter.send(Ok(())).ok();
+            drop(waiter.send(Ok(())));
+        }
+        Ok(())
+    }
+
+    /// Begins to write anew each segment that has removed documents. One that a merge has at present is left
+    /// to the next look; when none is left, it is done.
+    fn expunge(&mut self) -> Result<(), SearchError> {
+        self.shared.reader.reload()?;
+        let segments = self.index.searchable_segment_metas()?;
+        let stale: Vec<_> = segments.iter().filter(|segment| segment.has_deletes()).collect();
+        self.expunging = !stale.is_empty();
+        for segment in stale {
+            if let Some(tantivy) = &mut self.tantivy {
+                // It goes on by itself; how it ended is seen at the next look.
+                drop(tantivy.merge(&[segment.id()]));
+            }
+        }
+        // The files of what was written anew go when the reader has let go of them, as it just has.
+        if let Some(tantivy) = &self.tantivy {
+            tantivy.garbage_collect_files().wait()?;
         }
         Ok(())
     }
@@ -226,7 +259,7 @@ impl Writer {
         late.into_iter().for_each(|work| self.hold(work));
         for waiter in self.flushes.drain(..) {
             // As above.
-            waiter.send(Err(SearchError::Closed)).ok();
+            drop(waiter.send(Err(SearchError::Closed)));
         }
         let (tantivy, lock) = (self.tantivy.take(), self.lock);
         // A merge may take minutes, and nobody has to wait for it: stopped, it is done again. But until it

@@ -2,7 +2,10 @@
 
 mod place;
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use place::{Place, ask, message, open, quick, wait};
 use yizhan_search::{Change, Config, Document, Index, Query, SearchError, TEXT_BYTES_MAX};
@@ -60,6 +63,38 @@ fn what_is_removed_is_not_found() {
     assert_eq!(place.index.figures().documents, 1);
     let place = place.again();
     assert_eq!(left(&place), "c1");
+}
+
+#[test]
+fn what_is_expunged_is_on_no_disk_any_more() {
+    let place = Place::new();
+    let secret = |seq| Document { sender: "bob".into(), ..message("c", seq, "confidentialissimo") };
+    // Enough others that no merge is due by itself.
+    for part in 0..3 {
+        let others = (1..=20).map(|n| message("c", part * 100 + n, "plain"));
+        place.put(others.chain([secret(part * 100 + 50)]).collect());
+    }
+    let has_it = |place: &Place| {
+        let files = fs::read_dir(place.folder.path().join("index")).unwrap();
+        let has = |file: fs::DirEntry| {
+            // A file may go meanwhile.
+            let bytes = fs::read(file.path()).unwrap_or_default();
+            bytes.windows(17).any(|window| window == b"confidentialissim")
+        };
+        files.map(|file| file.unwrap()).any(has)
+    };
+    assert!(has_it(&place));
+    place.apply(vec![Change::RemoveSender { sender: "bob".into() }], "");
+    assert!(place.seqs("confidentialissimo ").is_empty());
+    assert_eq!(place.index.figures().removed, 3);
+    place.index.expunge().unwrap();
+    let began = Instant::now();
+    while place.index.figures().removed > 0 || has_it(&place) {
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", place.index.figures());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(place.index.figures().documents, 60);
+    assert_eq!(place.seqs("plain").len(), 60);
 }
 
 #[test]
