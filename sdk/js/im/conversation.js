@@ -101,6 +101,7 @@ export class Conversation extends Emitter {
   #keys = new Map();
   /** @type {Change[]} */
   #notices = [];
+  #noticesLoaded = false;
   /** Counts jumps, to the newest messages or elsewhere: the last one counts. */
   #jump = 0;
   /** The last change that was told. */
@@ -528,6 +529,8 @@ export class Conversation extends Emitter {
     if (isHere || !this.entry) await this.info();
     else this.info().catch(() => {});
     if (!isHere) return this.#loadNewest();
+    // A cache keeps messages, not what happened besides them.
+    this.#loadNotices(this.entry?.changed ?? 0).catch(() => {});
     return this.#attached ? this.#fill() : undefined;
   }
 
@@ -642,11 +645,16 @@ export class Conversation extends Emitter {
 
   /** @param {number} changed */
   async #loadNotices(changed) {
-    if (this.#notices.length > 0 || changed === 0) return;
-    const { events = [] } = await this.#do('changes', { after: Math.max(0, changed - FILL_PAGE), limit: FILL_PAGE });
+    if (this.#noticesLoaded || changed === 0) return;
+    this.#noticesLoaded = true;
+    const asked = this.#do('changes', { after: Math.max(0, changed - FILL_PAGE), limit: FILL_PAGE });
+    const { events = [] } = await asked.catch((error) => {
+      this.#noticesLoaded = false;
+      throw error;
+    });
     const known = new Set(this.#notices.map(({ seq }) => seq));
     const fresh = events.filter((/** @type {Change} */ change) => NOTICES.has(change.event) && !known.has(change.seq));
-    this.#notices = [...fresh, ...this.#notices].slice(-NOTICES_MAX);
+    this.#notices = [...fresh, ...this.#notices].sort((a, b) => (a.seq ?? 0) - (b.seq ?? 0)).slice(-NOTICES_MAX);
     if (fresh.length > 0) this.#tell();
   }
 
