@@ -44,8 +44,11 @@ fn encode(record: &Record, encoding: Encoding) -> Bytes {
     let mut into = BytesMut::with_capacity(RECORD_BYTES + message.weight());
     let mut pen = Pen::map(&mut into, encoding);
     pen.text("topic", message.topic.as_str());
-    if let Some(position) = &record.position {
+    // In somebody's stream a record has the number that it has in its own topic, and no place.
+    if record.position.is_some() || record.seq > 0 {
         pen.integer("seq", record.seq);
+    }
+    if let Some(position) = &record.position {
         pen.position("pos", position);
     }
     pen.integer("at", record.at.as_millis());
