@@ -75,6 +75,34 @@ proptest! {
     }
 
     #[test]
+    fn an_erased_record_has_its_frame_and_nothing_that_was_said(
+        message in messages(),
+        lag in 0u64..1000,
+        cut: proptest::sample::Index,
+    ) {
+        let links = links(100, 5, lag);
+        let mut bytes = vec![];
+        write(&mut bytes, 50, &links, &message);
+        let (was, body) = Frame::whole(&bytes, 100).unwrap();
+        let record = was.record(&LANE, Bytes::copy_from_slice(body)).unwrap();
+        let Some(empty) = yizhan_hub::store::emptied(&record) else { return Ok(()) };
+        let mut erased = write_erased(bytes.len(), 50, &links, &empty.message);
+        prop_assert!(erased.len() <= was.preamble.head_end(), "it fits");
+        erased.resize(bytes.len(), 0);
+        let (frame, body) = Frame::whole(&erased, 100).unwrap();
+        prop_assert_eq!((frame.links, frame.preamble.group, body), (links, 50, &[][..]));
+        let got = frame.record(&LANE, Bytes::new()).unwrap().message;
+        prop_assert_eq!((&got.topic, &got.key, got.id), (&message.topic, &message.key, message.id));
+        prop_assert_eq!((&got.from, got.expires_at, got.qos), (&message.from, message.expires_at, message.qos));
+        prop_assert!(got.headers.is_empty() && got.content == Content::Binary);
+        fuzz_record(&erased);
+        // Half of each is neither.
+        let cut = cut.index(bytes.len());
+        let torn = [&erased[..cut], &bytes[cut..]].concat();
+        prop_assert!(torn == bytes || torn == erased || Frame::whole(&torn, 100).is_err());
+    }
+
+    #[test]
     fn a_frame_elsewhere_is_none(message in messages(), by in 1u64..1000) {
         let mut bytes = vec![];
         write(&mut bytes, 50, &links(100, 5, 0), &message);
