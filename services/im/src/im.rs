@@ -30,6 +30,7 @@ use crate::{
     heard::Hearing,
     indexing::{Indexing, index_all},
     ledger::{Ledger, write_all},
+    moderation::Moderation,
     names::Place,
     online::Online,
     op::{Audience, Op, Operation},
@@ -69,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) online: Online,
     pub(crate) watching: Watching,
     pub(crate) pushing: Pushing,
+    pub(crate) moderation: Moderation,
     pub(crate) hearing: Hearing,
     pub(crate) lines: Lines,
     pub(crate) groups: Groups,
@@ -116,6 +118,7 @@ impl Im {
                 online: Online::default(),
                 watching: Watching::default(),
                 pushing: Pushing::default(),
+                moderation: Moderation::default(),
                 hearing: Hearing::default(),
                 lines: Lines::default(),
                 groups: Groups::default(),
@@ -129,6 +132,7 @@ impl Im {
             }),
         };
         im.load_public().await?;
+        im.load_moderation().await?;
         im.replay().await?;
         im.announce_untold().await?;
         let told = Arc::downgrade(&im.inner);
@@ -185,7 +189,8 @@ impl Im {
         self.inner.ledger.commit([]).await
     }
 
-    async fn run(self, caller: Caller, name: Arc<str>, body: Bytes) -> Result<Bytes, Wrong> {
+    /// Runs an operation.
+    pub(crate) async fn run(self, caller: Caller, name: Arc<str>, body: Bytes) -> Result<Bytes, Wrong> {
         let name = name.strip_prefix("im/").unwrap_or_default();
         let Some(op) = self.inner.ops.get(name) else { return Err(Wrong::NoOperation(name.to_owned())) };
         if op.audience == Audience::Admins && !(self.inner.seams.administers)(&caller.who) {

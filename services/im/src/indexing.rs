@@ -300,8 +300,9 @@ impl Im {
                 progress(now.done, now.all);
                 told = now;
             }
-            let safe = told.through.is_some() && search.through() == told.through;
-            if safe && told.done >= told.all { Poll::Ready(()) } else { Poll::Pending }
+            // Asked only at the end: it may cost more than a page.
+            let safe = told.through.is_some() && told.done >= told.all && search.through() == told.through;
+            if safe { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         Ok(())

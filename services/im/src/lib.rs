@@ -11,6 +11,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have clocks and tasks of their own"))]
 
+mod admin;
 mod attach;
 mod burning;
 mod changing;
@@ -23,6 +24,7 @@ mod direct;
 mod discover;
 mod editing;
 mod entry;
+mod erasing;
 pub mod files;
 mod flow;
 mod forward;
@@ -31,6 +33,7 @@ mod groups;
 mod heard;
 mod history;
 pub mod im;
+mod importing;
 mod indexing;
 mod joining;
 mod ledger;
@@ -40,6 +43,7 @@ mod member;
 mod members;
 pub mod names;
 mod online;
+mod moderation;
 mod op;
 mod operations;
 mod overlays;
@@ -50,6 +54,7 @@ mod pushing;
 mod reacting;
 mod recalling;
 mod receipts;
+mod reports;
 mod roles;
 mod rooms;
 mod search;

@@ -1,6 +1,6 @@
 //! All operations, part by part.
 
-use crate::{attach, direct, discover, editing, files, friends, groups, history, joining, list, members, op::Op, people, presence, reacting, recalling, receipts, roles, rooms, search, send, settings, typing};
+use crate::{admin, attach, direct, discover, editing, erasing, files, friends, groups, history, importing, joining, list, members, moderation, op::Op, people, presence, reacting, recalling, receipts, reports, roles, rooms, search, send, settings, typing};
 
 /// The table of operations.
 pub(crate) fn all() -> Vec<Op> {
@@ -27,6 +27,11 @@ pub(crate) fn all() -> Vec<Op> {
         reacting::operations(),
         typing::operations(),
         search::operations(),
+        moderation::operations(),
+        reports::operations(),
+        admin::operations(),
+        erasing::operations(),
+        importing::operations(),
     ];
     parts.into_iter().flatten().collect()
 }

@@ -131,6 +131,16 @@ impl Im {
         }
     }
 
+    /// Sends to a person.
+    pub(crate) async fn send_to(&self, caller: &Caller, user: &str, content: Content) -> Result<(), Wrong> {
+        let id = self.direct(&caller.who.user, user).await?.id.clone();
+        let answer = match self.take(caller.clone(), id, content, Durability::None) {
+            Called::Done(answer) => answer,
+            Called::Later(answer) => answer.await,
+        };
+        if let Answer::Refused(refused) = answer { Err(refused.into()) } else { Ok(()) }
+    }
+
     /// A publish to one of the service's topics.
     pub(crate) fn publish_content(&self, caller: Caller, publish: Publish) -> Called<Answer> {
         match read(&publish) {
@@ -140,7 +150,30 @@ impl Im {
     }
 
     /// Takes a message: at once where everything is in memory, else in the client's line.
-    fn take(&self, caller: Caller, id: Arc<str>, content: Content, wants: Durability) -> Called<Answer> {
+    fn take(&self, caller: Caller, id: Arc<str>, mut content: Content, wants: Durability) -> Called<Answer> {
+        let user = caller.who.user.clone();
+        match self.moderate(&user, &mut content) {
+            Ok(None) => self.take_clean(caller, id, content, wants),
+            Ok(Some(word)) => {
+                let (im, called) = (self.clone(), self.take_clean(caller, id.clone(), content, wants));
+                Called::Later(Box::pin(async move {
+                    let answer = match called {
+                        Called::Done(answer) => answer,
+                        Called::Later(answer) => answer.await,
+                    };
+                    if let Answer::Published(receipt) = &answer
+                        && !receipt.duplicate
+                    {
+                        im.flag(&user, &id, Some(receipt.seq).filter(|seq| *seq > 0), word);
+                    }
+                    answer
+                }))
+            }
+            Err(wrong) => Called::Done(wrong.into()),
+        }
+    }
+
+    fn take_clean(&self, caller: Caller, id: Arc<str>, content: Content, wants: Durability) -> Called<Answer> {
         let plain = !content.kind.has_file()
             && !matches!(content.kind, What::Forward | What::Merged | What::Card)
             && content.thread.is_none()
@@ -377,7 +410,7 @@ pub(crate) fn fits(content: &Content) -> Result<(), Wrong> {
 }
 
 /// What has to be known of a message without reading it.
-fn headers(content: &Content, state: &State) -> yizhan_hub::Headers {
+pub(crate) fn headers(content: &Content, state: &State) -> yizhan_hub::Headers {
     let mut headers: Vec<(Arc<str>, Arc<str>)> = Vec::new();
     let members = content.mentions.iter().filter(|name| state.members.contains_key(name.as_str()));
     let names: Vec<&str> = members.map(String::as_str).collect();
