@@ -1,9 +1,10 @@
 //! Who may see what: the filter that every match passes.
 //!
-//! It looks at a column of numbers, document by document. Measured over 5 million documents against a union
-//! of 500 conversations' postings (`examples/measure.rs` prints both): the union costs its look-ups in
-//! each segment whatever the words are, the column only where words match, some nanoseconds each. For a
-//! few conversations the postings win, since they name a few hundred documents: there both are used.
+//! It looks at a column of numbers, document by document. The other way, a union of the postings of 500
+//! conversations, was measured beside it over a million messages in 11 segments (`examples/measure.rs`): it costs
+//! 9 to 13 ms of CPU whatever the words are, since each conversation is looked up in each segment, and the
+//! column 0.2 to 6 ms, some nanoseconds for each match. For a few conversations the postings win, since they
+//! name a few hundred documents: there both are used.
 
 use rustc_hash::FxHashMap;
 use tantivy::{

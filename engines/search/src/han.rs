@@ -9,7 +9,7 @@ use crate::{
     fold::is_han,
 };
 
-/// Loaded by [`warm`] or at the first use: about a third of a second and some 20 MB.
+/// Loaded by [`warm`] or at the first use: about a quarter of a second and some 25 MB.
 static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
 
 /// Loads the dictionary, which otherwise the first message or query waits for.

@@ -64,7 +64,7 @@ impl Fields {
             .set_tokenizer(TEXT_TOKENS)
             .set_index_option(IndexRecordOption::WithFreqsAndPositions);
         let number = NumericOptions::default().set_indexed();
-        // Texts are stored here (in lz4 blocks, about a quarter of the index) though the journal has them:
+        // Texts are stored here (in lz4 blocks, about a third of the index) though the journal has them:
         // a snippet is then of the same edit as the match, a page of hits is a few blocks in memory and
         // not a hundred reads elsewhere, and nothing has to be asked of anyone while a search runs.
         Self {
