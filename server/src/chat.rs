@@ -32,7 +32,7 @@ pub(crate) async fn files(config: &Config, data: &Path, im: &Im) -> anyhow::Resu
         upload_idle_max: set.upload_idle_max,
         image_pixels_max: set.image_pixels_max,
         thumbnail_side_px: set.thumbnail_side_px,
-        place,
+        ..yizhan_files::Config::new(place)
     };
     let files = Files::open(&data.join(UPLOADS), limits).await.context("chat.files")?;
     Ok(FileParts { im: im.clone(), files, random: Arc::new(rand::random::<u128>) })

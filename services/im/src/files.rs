@@ -198,7 +198,7 @@ pub(crate) fn operations() -> Vec<Op> {
         op("file", "What a file is.", |im: Im, caller: Caller, input: OfFile| async move {
             FileView::of(&input.file, &im.file(&caller.who.user, &input.file).await?)
         }),
-        op("files", "The files that were sent to a conversation.", |im: Im, caller: Caller, input: Shared| async move {
+        op("shared_files", "The files that were sent to a conversation.", |im: Im, caller: Caller, input: Shared| async move {
             im.shared(&caller, input).await
         }),
         op(
