@@ -134,7 +134,7 @@ impl Public {
         if index.all.get(id) == found.as_ref() {
             return None;
         }
-        let row = (Bytes::from([PREFIX, id.as_bytes()].concat()), found.as_ref().map(|found| json(found)));
+        let row = (Bytes::from([PREFIX, id.as_bytes()].concat()), found.as_ref().map(json));
         index.put(id, found);
         Some(row)
     }

@@ -4,14 +4,12 @@
 //! place that was saved with the rows is.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
+    sync::Arc,
     task::Context,
 };
 
 use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 use yizhan_hub::{Batch, Filter, Position, Record, StoreError, Topic, store::PageSize};
 
 use crate::{
@@ -36,20 +34,21 @@ const PAGE: PageSize = PageSize { records_max: 1024, bytes_max: 1 << 20 };
 /// Whether records are applied as they are heard.
 #[derive(Default)]
 pub(crate) struct Hearing {
-    behind: AtomicBool,
+    /// Held while records are applied as they are heard, and while it is decided that they are again.
+    behind: Mutex<bool>,
     waker: AtomicWaker,
 }
 
 impl Hearing {
     /// Some were not heard, or could not be applied: they are read from the journal.
     pub(crate) fn fall_behind(&self) {
-        self.behind.store(true, SeqCst);
+        *self.behind.lock() = true;
         self.waker.wake();
     }
 
     pub(crate) fn poll_late(&self, cx: &Context<'_>) -> bool {
         self.waker.register(cx.waker());
-        self.behind.load(SeqCst)
+        *self.behind.lock()
     }
 }
 
@@ -68,13 +67,18 @@ impl Im {
         };
         self.inner.pushing.nudge();
         self.inner.indexing.wake();
-        if self.inner.hearing.behind.load(SeqCst) {
+        let mut behind = self.inner.hearing.behind.lock();
+        if *behind {
             return;
         }
         match self.inner.conversations.find(id) {
             Some(conversation) => self.apply(&conversation, records),
-            // It is read again when the conversation is in memory.
-            None => self.inner.hearing.fall_behind(),
+            None => {
+                // It is read again when the conversation is in memory.
+                tracing::debug!(conversation = id, "a record of a conversation that is not in memory");
+                *behind = true;
+                self.inner.hearing.waker.wake();
+            }
         }
     }
 
@@ -174,7 +178,7 @@ impl Im {
         };
         loop {
             // Until it is done, what is heard is left to this: nothing is applied before what lies before it.
-            self.inner.hearing.behind.store(true, SeqCst);
+            *self.inner.hearing.behind.lock() = true;
             for head in journal.heads() {
                 let mut after = place(&head);
                 while after.offset < head.offset {
@@ -184,14 +188,16 @@ impl Im {
                     }
                     match page.through {
                         Some(through) if through.offset > after.offset => after = through,
-                        _ => break,
+                        // There is nothing more: retention took it.
+                        _ => after = head,
                     }
                     self.inner.ledger.applied(after);
                 }
             }
-            self.inner.hearing.behind.store(false, SeqCst);
-            // What came between the last look and this moment was left to this.
+            // Nothing is heard while this is held, and what was heard before lies before the heads.
+            let mut behind = self.inner.hearing.behind.lock();
             if journal.heads().iter().all(|head| place(head).offset >= head.offset) {
+                *behind = false;
                 return Ok(());
             }
         }

@@ -217,9 +217,16 @@ impl Member {
             return false;
         }
         // Where everything before it is read, or one's own, one cannot have missed anything.
-        if seq == self.read + 1 + self.own.len() as u64 {
-            self.own.clear();
+        let before = self.own.partition_point(|own| *own < seq);
+        if seq == self.read + 1 + before as u64 {
             self.read = seq;
+            // Applied again, later ones may be there already.
+            let mut through = self.own.partition_point(|own| *own <= seq);
+            while self.own.get(through) == Some(&(self.read + 1)) {
+                self.read += 1;
+                through += 1;
+            }
+            self.own.drain(..through);
             self.read_at = at;
             return true;
         }
@@ -304,6 +311,19 @@ mod tests {
         assert!(member.reads(2, 0));
         assert_eq!(member.unread("ann", 3, &[], false), 0);
         assert!(!member.reads(1, 0), "a cursor never goes back");
+    }
+
+    #[test]
+    fn messages_that_are_applied_again_in_any_order_count_once() {
+        let mut member = Member::default();
+        for seq in [5, 8, 10, 13, 5, 8] {
+            member.sent(seq, 0);
+        }
+        assert_eq!((member.read, member.unread("ann", 13, &[], false)), (0, 9));
+        for seq in [3, 2, 1] {
+            member.sent(seq, 0);
+        }
+        assert_eq!((member.read, member.unread("ann", 13, &[], false)), (3, 6));
     }
 
     proptest! {

@@ -241,7 +241,7 @@ impl Im {
         written.await?;
         let what = RoleChanged { user: &user, role: input.role };
         self.say_change(&conversation, &caller.sender(), "role", after, &what);
-        self.tell_entries(&conversation, &[user.clone()]).await;
+        self.tell_entries(&conversation, std::slice::from_ref(&user)).await;
         Ok(Done {})
     }
 
@@ -331,7 +331,7 @@ impl Im {
         };
         written.await?;
         self.say_change(&conversation, &caller.sender(), "mute", after, &Muted { user: &user, until });
-        self.tell_entries(&conversation, &[user.clone()]).await;
+        self.tell_entries(&conversation, std::slice::from_ref(&user)).await;
         Ok(Done {})
     }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -201,12 +202,11 @@ impl Im {
         }
     }
 
-    /// Gives something to those who listen, where it is not thinned out. Under the chatroom's lock, so that what was
-    /// let through stays in order.
+    /// Gives something to those who listen, where it is not thinned out.
     pub(crate) fn put_in_room(
         &self,
         conversation: &Conversation,
-        state: &mut State,
+        mut state: MutexGuard<'_, State>,
         from: &Sender,
         content: &Content,
         wants: Durability,
@@ -218,13 +218,15 @@ impl Im {
             data: &'a Option<Value>,
         }
         let now = self.now();
-        let matters = match role_of(state, &from.user) {
+        let matters = match role_of(&state, &from.user) {
             Ok(Role::Member) => content.priority,
             _ => Priority::High,
         };
         if let Err(wait) = state.flow.take(now.steady, self.config().room_messages_per_second, matters) {
             return Called::Done(Wrong::TooFast(wait).into());
         }
+        // What is not kept is given out at once, and who listens by a wildcard is looked up here.
+        drop(state);
         let publish = if content.kind == What::Command {
             let command = Command { event: "command", from: &from.user, data: &content.data };
             // A plain struct with text keys: nothing of it cannot be written as JSON.

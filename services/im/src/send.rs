@@ -328,12 +328,12 @@ impl Im {
         wants: Durability,
     ) -> Called<Answer> {
         let now = self.now();
-        let mut state = conversation.lock();
+        let state = conversation.lock();
         if let Err(wrong) = self.may_speak(&state, &from.user, &content, conversation.kind) {
             return Called::Done(wrong.into());
         }
         if conversation.kind == Kind::Room {
-            return self.put_in_room(conversation, &mut state, from, &content, wants);
+            return self.put_in_room(conversation, state, from, &content, wants);
         }
         if content.kind == What::Command {
             let members: Vec<Arc<str>> = state.members.keys().cloned().collect();
