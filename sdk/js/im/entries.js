@@ -100,19 +100,18 @@ export class Conversations extends Emitter {
 
   /** A snapshot by the server. @internal @param {Entry} entry */
   take(entry) {
-    const known = this.#entries.get(entry.id);
+    const known = this.#entries.get(entry.id) ?? entry;
     const later = (this.#seen.get(entry.id) ?? []).filter(({ seq }) => seq > entry.newest);
     if (later.length > 0) this.#seen.set(entry.id, later);
     else this.#seen.delete(entry.id);
-    if (!known) return this.#set(entry);
     const next = merge(known, entry, later);
     // Older than what we have, and what came in between was not all seen: only the server can count that.
     const isUncounted = known.newest - entry.newest > later.length;
     this.#set(isUncounted ? { ...next, unread: known.unread, mentions: known.mentions } : next);
     // The same where a change overtook the snapshot, and its newest message is one that we had not seen then.
     const isUnchanged = entry.changed < known.changed && (entry.last?.seq ?? 0) > (known.last?.seq ?? 0);
-    if (isUncounted || isUnchanged) this.#refresh(entry.id);
-    return undefined;
+    // And where messages were quicker than their conversation.
+    if (isUncounted || isUnchanged || (known === entry && later.length > 0)) this.#refresh(entry.id);
   }
 
   /** @internal @param {string} id */
@@ -125,19 +124,20 @@ export class Conversations extends Emitter {
   /** A message came. @internal @param {Message} message @returns {boolean} Whether it is new to the list. */
   add(message) {
     const entry = this.#entries.get(message.conversation);
-    if (!entry) {
-      this.#refresh(message.conversation);
-      return true;
-    }
     const { seq } = message;
-    if (seq <= entry.newest) {
+    if (entry && seq <= entry.newest) {
       if (seq === entry.last?.seq && message.content) this.#set({ ...entry, last: message });
       return false;
     }
     const counts = message.from !== this.#me;
     const mentions = counts && isMentioned(message, this.#me);
-    const seen = this.#seen.get(entry.id) ?? [];
-    this.#seen.set(entry.id, [...seen, { seq, counts, mentions }]);
+    const seen = this.#seen.get(message.conversation) ?? [];
+    if (seen.some((other) => other.seq === seq)) return false;
+    this.#seen.set(message.conversation, [...seen, { seq, counts, mentions }]);
+    if (!entry) {
+      this.#refresh(message.conversation);
+      return true;
+    }
     const isNext = seq === entry.newest + 1;
     this.#set({
       ...entry, newest: seq, last: message, active_at: Math.max(entry.active_at, message.at), hidden: undefined,

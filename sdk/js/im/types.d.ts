@@ -47,26 +47,18 @@ export type Content = {
      */
     file?: string | undefined;
     name?: string | undefined;
-    bytes?: number | undefined;
     /**
-     * The media type of a file, or the type of a custom message.
+     * What the server has found out about the file.
      */
-    type?: string | undefined;
-    width?: number | undefined;
-    height?: number | undefined;
+    facts?: FileFacts | undefined;
     /**
-     * There is a smaller picture of it.
-     */
-    thumb?: string | boolean | undefined;
-    /**
-     * A few colours to show until the picture is there.
-     */
-    blur?: string | undefined;
-    duration_ms?: number | undefined;
-    /**
-     * At most 128 numbers from 0 to 100.
+     * Of a voice message: at most 128 numbers from 0 to 100.
      */
     waveform?: number[] | undefined;
+    /**
+     * The type of a custom message.
+     */
+    type?: string | undefined;
     latitude?: number | undefined;
     longitude?: number | undefined;
     address?: string | undefined;
@@ -95,6 +87,28 @@ export type Content = {
         conversation: string;
         seq: number;
     })[] | undefined;
+};
+/**
+ * What the server has found out about a file by looking into it.
+ */
+export type FileFacts = {
+    bytes: number;
+    /**
+     * Its media type.
+     */
+    type: string;
+    width?: number | undefined;
+    height?: number | undefined;
+    /**
+     * There is a small picture of it.
+     */
+    thumb?: boolean | undefined;
+    /**
+     * A few colours to show until the picture is there (a BlurHash).
+     */
+    blur?: string | undefined;
+    duration_ms?: number | undefined;
+    waveform?: number[] | undefined;
 };
 /**
  * A message elsewhere, as a copy.

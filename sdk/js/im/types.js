@@ -29,14 +29,9 @@
  * @property {number} [expires_s] Seconds from sending until it is gone.
  * @property {string} [file] A file's id.
  * @property {string} [name]
- * @property {number} [bytes]
- * @property {string} [type] The media type of a file, or the type of a custom message.
- * @property {number} [width]
- * @property {number} [height]
- * @property {boolean | string} [thumb] There is a smaller picture of it.
- * @property {string} [blur] A few colours to show until the picture is there.
- * @property {number} [duration_ms]
- * @property {number[]} [waveform] At most 128 numbers from 0 to 100.
+ * @property {FileFacts} [facts] What the server has found out about the file.
+ * @property {number[]} [waveform] Of a voice message: at most 128 numbers from 0 to 100.
+ * @property {string} [type] The type of a custom message.
  * @property {number} [latitude]
  * @property {number} [longitude]
  * @property {string} [address]
@@ -47,6 +42,18 @@
  * @property {Origin} [origin] What was forwarded.
  * @property {string} [title] Of merged messages.
  * @property {(Origin | {conversation: string, seq: number})[]} [items]
+ */
+/**
+ * What the server has found out about a file by looking into it.
+ * @typedef {object} FileFacts
+ * @property {number} bytes
+ * @property {string} type Its media type.
+ * @property {number} [width]
+ * @property {number} [height]
+ * @property {boolean} [thumb] There is a small picture of it.
+ * @property {string} [blur] A few colours to show until the picture is there (a BlurHash).
+ * @property {number} [duration_ms]
+ * @property {number[]} [waveform]
  */
 /** @typedef {{from: string, at: number, content: Content}} Origin A message elsewhere, as a copy. */
 /** @typedef {{emoji: string, count: number, mine?: boolean, users?: string[]}} Reaction `users` are the first five. */
