@@ -223,3 +223,34 @@ async fn values_of_a_room_are_set_once_told_and_kept() {
     world.ask("ann", "mute", json!({ "conversation": id, "user": "bob", "seconds": 60 })).await;
     assert_eq!(world.refused("bob", "room_set", set("x", json!(1))).await, 612);
 }
+
+#[tokio::test]
+async fn who_listens_by_a_wildcard_hears_what_they_may() {
+    let mut world = World::new().await;
+    let id = room(&world).await;
+    let group = world.group(&["bob"]).await;
+    let (mut bob, mut zoe) =
+        (world.listener("bob", "im/#").await.unwrap(), world.listener("zoe", "im/#").await.unwrap());
+    world
+        .publish("ann", &format!("im/r/{id}"), json!({ "kind": "command", "data": { "wave": 1 } }))
+        .await
+        .unwrap();
+    world.publish("ann", &format!("im/r/{id}"), text("to all")).await.unwrap();
+    world.publish("ann", &format!("im/c/{group}"), text("to members")).await.unwrap();
+    for ear in [&mut bob, &mut zoe] {
+        assert_eq!(ear.event("command").await["data"], json!({ "wave": 1 }));
+    }
+    assert_eq!(bob.next(|heard| heard.body["text"] == "to members").await.topic, format!("im/c/{group}"));
+    let heard = zoe.all(&world).await;
+    assert!(heard.iter().any(|heard| heard.body["text"] == "to all"));
+    assert!(
+        heard.iter().all(|heard| heard.body["text"] != "to members"),
+        "who is no member hears nothing of it"
+    );
+    // Who is banned meanwhile and listens by a wildcard hears no more.
+    world.ask("ann", "ban", json!({ "conversation": id, "user": "zoe" })).await;
+    zoe.all(&world).await;
+    world.publish("ann", &format!("im/r/{id}"), text("without zoe")).await.unwrap();
+    assert!(zoe.all(&world).await.is_empty());
+    world.restart().await;
+}

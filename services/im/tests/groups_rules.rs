@@ -371,7 +371,7 @@ async fn a_handle_is_one_groups_even_if_two_want_it_at_once() {
     let (one, other) = tokio::join!(one, other);
     let won = [one.is_ok(), other.is_ok()];
     assert_eq!(won.iter().filter(|won| **won).count(), 1);
-    let lost = one.as_ref().err().or(other.as_ref().err()).unwrap();
+    let lost = one.as_ref().err().or_else(|| other.as_ref().err()).unwrap();
     assert_eq!(lost.code, 631);
     let (owner, id) = if won[0] { ("ann", one.unwrap()) } else { ("bob", other.unwrap()) };
     let id = id["id"].clone();

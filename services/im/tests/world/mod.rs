@@ -34,15 +34,15 @@ use yizhan_im::{Config, Im, Seams};
 use yizhan_talk::{Backend, Called, Clock, Close, Now, Timestamp};
 
 /// The server's own admin.
-pub const ROOT: &str = "root";
+pub(crate) const ROOT: &str = "root";
 /// Users of this name and names that begin with it do not exist.
-pub const NOBODY: &str = "nobody";
+pub(crate) const NOBODY: &str = "nobody";
 /// When the world begins, milliseconds since 1970.
-pub const BEGIN: u64 = 1_800_000_000_000;
+pub(crate) const BEGIN: u64 = 1_800_000_000_000;
 /// How long is waited for what has to come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub struct Hands {
+pub(crate) struct Hands {
     start: Instant,
     millis: AtomicU64,
 }
@@ -58,12 +58,12 @@ impl Clock for Hands {
 }
 
 /// A server that can be stopped and begun anew.
-pub struct World {
-    pub hub: Hub,
-    pub im: Im,
-    pub clock: Arc<Hands>,
+pub(crate) struct World {
+    pub(crate) hub: Hub,
+    pub(crate) im: Im,
+    pub(crate) clock: Arc<Hands>,
     /// Sessions that the service ended.
-    pub kicked: Arc<Mutex<Vec<SessionId>>>,
+    pub(crate) kicked: Arc<Mutex<Vec<SessionId>>>,
     store: Arc<Memory>,
     config: Config,
     change: fn(&mut Seams),
@@ -74,22 +74,22 @@ pub struct World {
 
 /// What was refused: the number and the words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct No {
-    pub code: u16,
-    pub reason: String,
+pub(crate) struct No {
+    pub(crate) code: u16,
+    pub(crate) reason: String,
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(Config::default()).await
     }
 
-    pub async fn with(config: Config) -> Self {
+    pub(crate) async fn with(config: Config) -> Self {
         Self::with_seams(config, |_| {}).await
     }
 
     /// A world in which seams are changed before the service opens.
-    pub async fn with_seams(config: Config, change: fn(&mut Seams)) -> Self {
+    pub(crate) async fn with_seams(config: Config, change: fn(&mut Seams)) -> Self {
         let store = Arc::new(Memory::new(1));
         let clock = Arc::new(Hands { start: Instant::now(), millis: AtomicU64::new(0) });
         let kicked = Arc::default();
@@ -98,7 +98,7 @@ impl World {
     }
 
     /// Stops at once, as with `kill -9`, and begins anew over the same store. What was not answered may be gone.
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.end().await;
         self.runs += 1;
         (self.hub, self.im, self.running) =
@@ -114,7 +114,7 @@ impl World {
     }
 
     /// Time passes.
-    pub async fn pass(&self, time: Duration) {
+    pub(crate) async fn pass(&self, time: Duration) {
         self.clock.millis.fetch_add(u64::try_from(time.as_millis()).unwrap(), SeqCst);
         self.hub.maintain();
         self.im.maintain();
@@ -122,19 +122,19 @@ impl World {
     }
 
     /// This moment, milliseconds since 1970.
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.clock.now().wall.as_millis()
     }
 
     /// Lets everything happen that is under way.
-    pub async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         for _ in 0..64 {
             tokio::task::yield_now().await;
         }
     }
 
     /// Begins to ask; what the service does at once is done when this returns.
-    pub fn start(
+    pub(crate) fn start(
         &self,
         user: &str,
         op: &str,
@@ -162,13 +162,13 @@ impl World {
     }
 
     /// Asks, and fails the test where it is refused.
-    pub async fn ask(&self, user: &str, op: &str, body: Value) -> Value {
+    pub(crate) async fn ask(&self, user: &str, op: &str, body: Value) -> Value {
         let asked = format!("{user} asks {op} {body}");
         self.start(user, op, body).await.unwrap_or_else(|no| panic!("{asked}: {} {}", no.code, no.reason))
     }
 
     /// Asks what is to be refused; gives the number.
-    pub async fn refused(&self, user: &str, op: &str, body: Value) -> u16 {
+    pub(crate) async fn refused(&self, user: &str, op: &str, body: Value) -> u16 {
         let asked = format!("{user} asks {op} {body}");
         match self.start(user, op, body).await {
             Ok(told) => panic!("{asked}: was done: {told}"),
@@ -177,7 +177,7 @@ impl World {
     }
 
     /// Publishes to a topic, as every door does; gives the number of the record.
-    pub async fn publish(&self, user: &str, topic: &str, body: Value) -> Result<u64, No> {
+    pub(crate) async fn publish(&self, user: &str, topic: &str, body: Value) -> Result<u64, No> {
         let publish = Publish {
             content: yizhan_hub::Content::Json,
             ..Publish::new(Topic::new(topic).unwrap(), serde_json::to_vec(&body).unwrap().into())
@@ -190,13 +190,13 @@ impl World {
     }
 
     /// A group of ann with these others; gives its id.
-    pub async fn group(&self, others: &[&str]) -> String {
+    pub(crate) async fn group(&self, others: &[&str]) -> String {
         let body = serde_json::json!({ "kind": "group", "title": "Walks", "members": others });
         self.ask("ann", "create", body).await["id"].as_str().unwrap().to_owned()
     }
 
     /// Somebody says something, and it has had its effects; gives its number.
-    pub async fn say(&self, user: &str, id: &str) -> u64 {
+    pub(crate) async fn say(&self, user: &str, id: &str) -> u64 {
         let content = serde_json::json!({ "kind": "text", "text": "words" });
         let sent =
             self.ask(user, "send", serde_json::json!({ "conversation": id, "content": content })).await;
@@ -205,25 +205,25 @@ impl World {
     }
 
     /// The names of a conversation's members, as ann sees them.
-    pub async fn names(&self, id: &str) -> Vec<String> {
+    pub(crate) async fn names(&self, id: &str) -> Vec<String> {
         let told = self.ask("ann", "members", serde_json::json!({ "conversation": id, "limit": 1000 })).await;
         told["members"].as_array().unwrap().iter().map(|m| m["user"].as_str().unwrap().to_owned()).collect()
     }
 
     /// How many members a conversation says that it has, as ann sees it.
-    pub async fn count(&self, id: &str) -> u64 {
+    pub(crate) async fn count(&self, id: &str) -> u64 {
         self.ask("ann", "conversation", serde_json::json!({ "conversation": id })).await["members"]
             .as_u64()
             .unwrap()
     }
 
     /// A client of this user with a session of its own, attached and listening to its stream.
-    pub async fn stream(&self, user: &str) -> Ear {
+    pub(crate) async fn stream(&self, user: &str) -> Ear {
         self.device(user, "phone").await
     }
 
     /// As [`stream`](Self::stream), on a device of this name.
-    pub async fn device(&self, user: &str, device: &str) -> Ear {
+    pub(crate) async fn device(&self, user: &str, device: &str) -> Ear {
         let mut ear = Ear::new(self, user, device);
         let told = ear.ask("attach", serde_json::json!({ "device": device })).await.unwrap();
         ear.subscribe(told["stream"].as_str().unwrap()).await.unwrap();
@@ -231,7 +231,7 @@ impl World {
     }
 
     /// A client of this user that listens to one topic.
-    pub async fn listener(&self, user: &str, topic: &str) -> Result<Ear, No> {
+    pub(crate) async fn listener(&self, user: &str, topic: &str) -> Result<Ear, No> {
         let mut ear = Ear::new(self, user, "listener");
         ear.subscribe(topic).await?;
         Ok(ear)
@@ -248,21 +248,21 @@ impl Drop for World {
 
 /// Something that was heard.
 #[derive(Debug, Clone)]
-pub struct Heard {
-    pub topic: String,
-    pub seq: u64,
-    pub from: String,
-    pub body: Value,
+pub(crate) struct Heard {
+    pub(crate) topic: String,
+    pub(crate) seq: u64,
+    pub(crate) from: String,
+    pub(crate) body: Value,
 }
 
 /// A client that listens.
-pub struct Ear {
+pub(crate) struct Ear {
     link: Link,
     clock: Arc<Hands>,
     heard: Vec<Heard>,
     subscriptions: u32,
     /// Records that it did not get, as far as it was told.
-    pub missed: usize,
+    pub(crate) missed: usize,
 }
 
 impl Ear {
@@ -272,7 +272,7 @@ impl Ear {
     }
 
     /// Asks with this client's own session.
-    pub async fn ask(&mut self, op: &str, body: Value) -> Result<Value, No> {
+    pub(crate) async fn ask(&mut self, op: &str, body: Value) -> Result<Value, No> {
         let ask = Ask { name: format!("im/{op}").into(), body: serde_json::to_vec(&body).unwrap().into() };
         let called = self.link.call(self.clock.now(), Call::Ask(ask));
         self.link.flush(self.clock.now());
@@ -283,7 +283,7 @@ impl Ear {
         }
     }
 
-    pub async fn subscribe(&mut self, topic: &str) -> Result<(), No> {
+    pub(crate) async fn subscribe(&mut self, topic: &str) -> Result<(), No> {
         self.subscriptions += 1;
         let wish = Subscribe::new(self.subscriptions, Filter::new(topic).unwrap());
         let called = self.link.call(self.clock.now(), Call::Subscribe(Box::new(wish)));
@@ -315,7 +315,7 @@ impl Ear {
     }
 
     /// The next thing of which `wanted` is true; what comes before it is dropped.
-    pub async fn next(&mut self, wanted: impl Fn(&Heard) -> bool) -> Heard {
+    pub(crate) async fn next(&mut self, wanted: impl Fn(&Heard) -> bool) -> Heard {
         let waiting = async {
             loop {
                 if let Some(at) = self.heard.iter().position(&wanted) {
@@ -333,12 +333,12 @@ impl Ear {
     }
 
     /// The next event of this name (`entry`, `members`, …).
-    pub async fn event(&mut self, name: &str) -> Value {
+    pub(crate) async fn event(&mut self, name: &str) -> Value {
         self.next(|heard| heard.body["event"] == name).await.body
     }
 
     /// Everything that was heard and not asked for yet.
-    pub async fn all(&mut self, world: &World) -> Vec<Heard> {
+    pub(crate) async fn all(&mut self, world: &World) -> Vec<Heard> {
         world.settle().await;
         loop {
             let (mut some, now) = (Vec::new(), self.clock.now());
@@ -353,7 +353,7 @@ impl Ear {
     }
 
     /// The names of all events that were heard and not asked for yet.
-    pub async fn events(&mut self, world: &World) -> Vec<String> {
+    pub(crate) async fn events(&mut self, world: &World) -> Vec<String> {
         let all = self.all(world).await;
         all.iter().filter_map(|heard| heard.body["event"].as_str().map(str::to_owned)).collect()
     }
