@@ -108,7 +108,6 @@ export type FileFacts = {
      */
     blur?: string | undefined;
     duration_ms?: number | undefined;
-    waveform?: number[] | undefined;
 };
 /**
  * A message elsewhere, as a copy.

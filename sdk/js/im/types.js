@@ -53,7 +53,6 @@
  * @property {boolean} [thumb] There is a small picture of it.
  * @property {string} [blur] A few colours to show until the picture is there (a BlurHash).
  * @property {number} [duration_ms]
- * @property {number[]} [waveform]
  */
 /** @typedef {{from: string, at: number, content: Content}} Origin A message elsewhere, as a copy. */
 /** @typedef {{emoji: string, count: number, mine?: boolean, users?: string[]}} Reaction `users` are the first five. */
