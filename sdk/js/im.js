@@ -365,7 +365,7 @@ export class Im extends Emitter {
     const cache = await openCache(this.#options.cache ?? 'indexeddb', name);
     this.#cache = cache;
     this.#outbox.save();
-    const [facts, conversations, people, outbox] = await Promise.all([cache.all('facts'), cache.all('conversations'), cache.all('people'), cache.all('outbox')]);
+    const [facts, conversations, people] = await Promise.all([cache.all('facts'), cache.all('conversations'), cache.all('people')]);
     const known = new Map(facts);
     this.#sync = known.get('sync');
     this.#device = known.get('device');
@@ -378,9 +378,14 @@ export class Im extends Emitter {
     this.people.restore(people.map(([, profile]) => profile));
     this.#undo.push(holdName(this.#tab, () => {}), holdName(name, () => (this.#writes = true)));
     if (conversations.length > 0 && this.#status === 'starting') this.#setStatus('cached');
-    // What another tab sends itself is left to it.
+    await this.#takeLeft();
+  }
+
+  /** Sends what an earlier page or a closed tab left. What an open tab sends itself is left to it. */
+  async #takeLeft() {
+    const rows = (await this.#cache?.all('outbox')) ?? [];
     const held = await namesHeld();
-    this.#outbox.restore(outbox.map(([, row]) => row).filter(({ tab }) => tab === this.#tab || !held.has(tab)));
+    this.#outbox.restore(rows.map(([, row]) => row).filter(({ tab }) => tab === this.#tab || !held.has(tab)));
   }
 
   /** @param {string} id @param {any} saved */
@@ -432,6 +437,7 @@ export class Im extends Emitter {
   #connected() {
     this.#makeAttached();
     this.#outbox.wake();
+    this.#takeLeft().catch((error) => this.#wrong(error));
     this.people.forgetPresence();
     if (this.#reads.size > 0) this.#later('reads', 0, () => this.#tellReads());
     if (this.#delivered.size > 0) this.#later('delivered', 0, () => this.#tellDelivered());
