@@ -385,7 +385,7 @@ export class Im extends Emitter {
   async #takeLeft() {
     const rows = (await this.#cache?.all('outbox')) ?? [];
     const held = await namesHeld();
-    this.#outbox.restore(rows.map(([, row]) => row).filter(({ tab }) => tab === this.#tab || !held.has(tab)));
+    this.#outbox.restore(rows.map(([, row]) => row).filter(({ tab }) => tab !== this.#tab && !held.has(tab)));
   }
 
   /** @param {string} id @param {any} saved */
