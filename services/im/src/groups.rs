@@ -20,6 +20,7 @@ use crate::{
     discover::{Handles, PUBLIC_MAX, Public, Reserved, handle_key},
     entry::Entry,
     im::Im,
+    joining::invited_key,
     ledger::{Row, json},
     member::{Member, Role},
     names::{self, Kind, new_id},
@@ -326,6 +327,8 @@ impl Im {
             for (user, member) in &state.members {
                 rows.extend(conversation.rows_of_new(user, member));
             }
+            let invited = state.info.invited.keys();
+            rows.extend(invited.map(|user| (invited_key(user, &id), Some(json(&at)))));
             rows.extend(self.inner.groups.public.note(&id, &state.info));
             if let Some(reserved) = reserved {
                 rows.push((handle_key(&reserved.handle), Some(json(&id))));

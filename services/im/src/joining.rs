@@ -2,26 +2,31 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use yizhan_hub::service::Caller;
 
 use crate::{
-    conversation::{Conversation, Join, Link, Request, State},
+    conversation::{Conversation, Info, Join, Link, Request, State, info_key},
     denied::Wrong,
     entry::Entry,
     groups::{check_text, whole},
     im::Im,
     ledger::Row,
+    load::parsed,
     member::Role,
     members::{come_in, is_banned, may_bring},
-    op::{Done, OfConversation, Op, op},
+    names::Kind,
+    op::{Done, Nothing, OfConversation, Op, op},
 };
 
 /// People who ask to come in, at once.
 const REQUESTS_MAX: usize = 500;
 /// Bytes of what they say.
 const REQUEST_BYTES_MAX: usize = 512;
+/// Invitations that one is shown.
+const INVITATIONS_SHOWN: usize = 1000;
 /// Links of one conversation.
 const LINKS_MAX: usize = 50;
 /// How long a link may last: a year.
@@ -98,6 +103,29 @@ struct LinkMade {
     link: String,
 }
 
+/// One may come into a conversation.
+#[derive(Debug, Serialize, JsonSchema)]
+struct InvitedTo {
+    /// Which one: `join` takes it, `decline` does not.
+    conversation: Arc<str>,
+    /// What it is.
+    kind: Kind,
+    /// What it is called.
+    title: String,
+    /// How many are in it.
+    members: u64,
+    /// Who wants one there.
+    by: Arc<str>,
+    /// Since when, milliseconds since 1970.
+    at: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Invitations {
+    /// In the order of ids; at most 1000.
+    invitations: Vec<InvitedTo>,
+}
+
 /// How somebody comes in.
 enum Way {
     In,
@@ -116,6 +144,16 @@ pub(crate) fn operations() -> Vec<Op> {
             "Who asks to come in; for admins.",
             |im: Im, caller: Caller, input: OfConversation| async move { im.requests(caller, input).await },
         ),
+        op(
+            "invitations",
+            "Where one was invited to come in.",
+            |im: Im, caller: Caller, _: Nothing| async move { im.invitations(caller).await },
+        ),
+        whole(
+            "decline",
+            "Does not come in where one was invited, or takes back that one asked to.",
+            |im: Im, caller: Caller, input: OfConversation| async move { im.decline(caller, input).await },
+        ),
         whole(
             "decide",
             "Lets somebody in who asked, or not; for admins.",
@@ -132,6 +170,17 @@ pub(crate) fn operations() -> Vec<Op> {
             |im: Im, caller: Caller, input: OfConversation| async move { im.unlink(caller, input).await },
         ),
     ]
+}
+
+/// What the keys of somebody's invitations begin with.
+fn invited_prefix(user: &str) -> String {
+    // As with memberships: the length says where the name ends.
+    format!("i/{:04x}{user}/", user.len())
+}
+
+/// The key of the row that says that somebody was invited.
+pub(crate) fn invited_key(user: &str, id: &str) -> Bytes {
+    format!("{}{id}", invited_prefix(user)).into()
 }
 
 /// The link of this code, where it is still good.
@@ -238,7 +287,7 @@ impl Im {
         state: &mut State,
         user: &Arc<str>,
         at: u64,
-    ) -> Result<[Row; 3], Wrong> {
+    ) -> Result<impl Iterator<Item = Row> + use<>, Wrong> {
         let config = self.config();
         if state.members.len() >= config.members_max {
             return Err(Wrong::Full(config.members_max));
@@ -281,6 +330,54 @@ impl Im {
             at: request.at,
         };
         Ok(Requests { requests: state.info.requests.iter().map(asking).collect() })
+    }
+
+    async fn invitations(&self, caller: Caller) -> Result<Invitations, Wrong> {
+        let me = &caller.who.user;
+        let table = self.inner.ledger.table();
+        let prefix = invited_prefix(me);
+        let rows = table.scan(prefix.as_bytes(), None, INVITATIONS_SHOWN).await?;
+        let id_of = |key: &Bytes| Some(Arc::<str>::from(std::str::from_utf8(key.get(prefix.len()..)?).ok()?));
+        let ids: Vec<Arc<str>> = rows.iter().filter_map(|(key, _)| id_of(key)).collect();
+        let keys: Vec<Bytes> = ids.iter().map(|id| info_key(id)).collect();
+        let infos = table.get_many(keys.clone()).await?;
+        let mut invitations = Vec::with_capacity(ids.len());
+        for ((conversation, key), row) in ids.into_iter().zip(keys).zip(infos) {
+            let info = row.map(|row| parsed::<Info>(&key, &row)).transpose()?;
+            let held = info.as_ref().and_then(|info| Some((info, info.invited.get(me)?)));
+            let Some((info, held)) = held else {
+                // It is gone, or was taken back.
+                self.inner.ledger.put([(invited_key(me, &conversation), None)]);
+                continue;
+            };
+            invitations.push(InvitedTo {
+                conversation,
+                kind: info.kind,
+                title: info.title.clone(),
+                members: info.members,
+                by: held.by.clone(),
+                at: held.at,
+            });
+        }
+        Ok(Invitations { invitations })
+    }
+
+    async fn decline(&self, caller: Caller, input: OfConversation) -> Result<Done, Wrong> {
+        let conversation = self.group(&input.conversation).await?;
+        let me = &caller.who.user;
+        let written = {
+            let mut guard = conversation.lock();
+            let state = &mut *guard;
+            let invited = state.info.invited.remove(me).is_some();
+            let asked = state.info.requests.remove(me).is_some();
+            if !invited && !asked {
+                return Err(Wrong::NoSuch("invitation"));
+            }
+            let rows = vec![conversation.row(state), (invited_key(me, &conversation.id), None)];
+            self.keep(&conversation, rows)
+        };
+        written.await?;
+        Ok(Done {})
     }
 
     async fn decide(&self, caller: Caller, input: Decide) -> Result<Done, Wrong> {

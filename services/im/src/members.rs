@@ -13,7 +13,8 @@ use crate::{
     denied::Wrong,
     groups::{CALL_USERS_MAX, USER_BYTES_MAX, check_text, patched, whole},
     im::Im,
-    ledger::Row,
+    joining::invited_key,
+    ledger::{Row, json},
     member::{Member, Role},
     op::{Done, OfConversation, Op, op},
     roles::{ban_in, room_for_bans, until_of},
@@ -206,7 +207,12 @@ pub(crate) fn may_bring(state: &State, user: &str) -> Result<(), Wrong> {
 
 /// Somebody comes in: they see what the conversation shows, and have nothing unread. The conversation's own row is the
 /// caller's to put.
-pub(crate) fn come_in(conversation: &Conversation, state: &mut State, user: &Arc<str>, at: u64) -> [Row; 3] {
+pub(crate) fn come_in(
+    conversation: &Conversation,
+    state: &mut State,
+    user: &Arc<str>,
+    at: u64,
+) -> impl Iterator<Item = Row> + use<> {
     let newest = state.head.newest;
     let member = Member {
         joined_at: at,
@@ -219,10 +225,10 @@ pub(crate) fn come_in(conversation: &Conversation, state: &mut State, user: &Arc
     let rows = conversation.rows_of_new(user, &member);
     state.members.insert(user.clone(), member);
     state.info.requests.remove(user);
-    state.info.invited.remove(user);
+    let invited = state.info.invited.remove(user).map(|_| (invited_key(user, &conversation.id), None));
     state.info.members = state.members.len() as u64;
     state.info.changed_at = at;
-    rows
+    rows.into_iter().chain(invited)
 }
 
 /// Somebody goes, and the links that they made. The conversation's own row is the caller's to put.
@@ -361,6 +367,7 @@ impl Im {
                 continue;
             }
             state.info.invited.insert(user.clone(), Invitation { by: by.clone(), at });
+            rows.push((invited_key(&user, &conversation.id), Some(json(&at))));
             answer.invited.push(user);
         }
         if !answer.added.is_empty() || !answer.invited.is_empty() {

@@ -132,10 +132,33 @@ async fn who_wants_to_be_asked_is_invited_and_comes_by_themselves() {
     let invited = shy.event("invited").await;
     assert_eq!((&invited["conversation"], &invited["by"]), (&json!(id), &json!("ann")));
     assert_eq!(world.count(&id).await, 2);
+    let body = json!({ "kind": "group", "title": "Other", "members": ["shy", "cy"] });
+    let other = world.ask("ann", "create", body).await;
+    assert_eq!(other["members"], 2);
     world.restart().await;
+    let invitations = async |world: &World| {
+        let told = world.ask("shy", "invitations", json!({})).await;
+        let mut found: Vec<String> = told["invitations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|i| i["conversation"].as_str().unwrap().to_owned())
+            .collect();
+        found.sort();
+        found
+    };
+    let mut both = [id.clone(), other["id"].as_str().unwrap().to_owned()];
+    both.sort();
+    assert_eq!(invitations(&world).await, both);
     assert_eq!(world.refused("eve", "join", json!({ "conversation": id })).await, 611);
     assert_eq!(world.ask("shy", "join", json!({ "conversation": id })).await["joined"], true);
     assert_eq!(world.count(&id).await, 3);
+    assert_eq!(invitations(&world).await, [other["id"].as_str().unwrap()]);
+    world.ask("shy", "decline", json!({ "conversation": other["id"] })).await;
+    assert_eq!(world.refused("shy", "decline", json!({ "conversation": other["id"] })).await, 620);
+    assert_eq!(world.refused("shy", "join", json!({ "conversation": other["id"] })).await, 611);
+    world.restart().await;
+    assert!(invitations(&world).await.is_empty());
 }
 
 #[tokio::test]
