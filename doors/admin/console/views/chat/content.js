@@ -116,16 +116,35 @@ export function localUrl(file) {
   return url;
 }
 
+/** Where pictures that were shown are, by file; the SDK keeps 200 of them. @type {Map<string, string>} */
+const urls = new Map();
+/** @type {Set<string>} */
+const shown = new Set();
+const URLS_MAX = 100;
+
 /** @param {HTMLElement} frame @param {Content} content @param {boolean} isVideo @param {boolean} thumb */
 function load(frame, content, isVideo, thumb) {
   const file = content.file ?? '';
-  const from = isVideo && !thumb ? null : chat().fileObject(file, { thumb });
-  from
-    ?.then((src) => {
-      const image = h('img', { src, alt: content.name ?? '', decoding: 'async' });
-      image.addEventListener('load', () => frame.querySelector('.blur')?.remove());
-      image.addEventListener('error', () => image.replaceWith(h('span', { class: 'over' }, t('talk.broken'))));
-      frame.prepend(image);
+  if (isVideo && !thumb) return;
+  const show = (/** @type {string} */ src) => {
+    const image = h('img', { src, alt: content.name ?? '' });
+    image.addEventListener('load', () => {
+      shown.add(file);
+      frame.querySelector('.blur')?.remove();
+    });
+    image.addEventListener('error', () => image.replaceWith(h('span', { class: 'over' }, t('talk.broken'))));
+    frame.append(image);
+    frame.append(...frame.querySelectorAll('.over'));
+  };
+  // What was seen before is there at once when its row is made anew: nothing flickers.
+  const url = shown.has(file) ? urls.get(file) : undefined;
+  if (url) return show(url);
+  chat()
+    .fileObject(file, { thumb })
+    .then((src) => {
+      if (urls.size > URLS_MAX) urls.clear();
+      urls.set(file, src);
+      show(src);
     })
     .catch(() => frame.append(h('span', { class: 'over' }, t('file.expired'))));
 }

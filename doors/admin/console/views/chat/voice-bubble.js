@@ -1,6 +1,7 @@
 // A voice message: played here, with its shape as bars that one can press to go there.
 
 import { icon } from '../../components/icon.js';
+import { Cell } from '../../lib/cell.js';
 import { fill, h } from '../../lib/dom.js';
 import { factsOf } from '../../lib/im/facts.js';
 import { chat } from '../../lib/im/im.js';
@@ -16,8 +17,11 @@ const SPEEDS = [1, 1.5, 2];
 /** The one sound of the page: a second one stops the first. */
 const sound = new Audio();
 sound.preload = 'auto';
-/** What shows the sound that is on. @type {(() => void) | null} */
-let release = null;
+/** Which voice message it plays, by its file or key; bubbles are made anew while it plays. */
+let playing = '';
+/** Told at each step of the sound. */
+const steps = new Cell(0);
+for (const event of ['play', 'pause', 'timeupdate', 'ended', 'loadedmetadata']) sound.addEventListener(event, () => steps.touch());
 /** Shapes that were measured here, by file. @type {Map<string, {waveform: number[], duration_ms: number}>} */
 const measured = new Map();
 
@@ -36,38 +40,35 @@ export function voiceBubble(content, message) {
   const button = h('button', { class: 'round', type: 'button', 'aria-label': t('voice.play'), title: t('voice.play') }, icon('play'));
   const element = h('div', { class: 'voice' }, button, wave, time, speed);
 
-  let mine = false;
+  const name = content.file ?? String(message.key);
+  const isMine = () => playing === name;
+  const lasts = () => (Number.isFinite(sound.duration) && sound.duration > 0 ? sound.duration : whole || 1);
   const draw = () => {
-    const length = Number.isFinite(sound.duration) && sound.duration > 0 ? sound.duration : whole || 1;
-    const part = mine ? sound.currentTime / length : 0;
+    const mine = isMine() && !sound.ended;
+    const part = mine ? sound.currentTime / lasts() : 0;
     const children = [...wave.children];
-    children.forEach((bar, i) => bar.classList.toggle('played', mine && !sound.ended && i / children.length < part));
-    const on = mine && !sound.paused && !sound.ended;
-    fill(button, icon(on ? 'pause' : 'play'));
-    button.setAttribute('aria-label', t(on ? 'voice.pause' : 'voice.play'));
-    time.textContent = span(mine && !sound.ended && (on || sound.currentTime > 0) ? length - sound.currentTime : whole);
+    children.forEach((bar, i) => bar.classList.toggle('played', mine && i / children.length < part));
+    const on = mine && !sound.paused;
+    if (button.dataset['on'] !== String(on)) {
+      button.dataset['on'] = String(on);
+      fill(button, icon(on ? 'pause' : 'play'));
+      button.setAttribute('aria-label', t(on ? 'voice.pause' : 'voice.play'));
+    }
+    time.textContent = span(mine && (on || sound.currentTime > 0) ? Math.max(0, lasts() - sound.currentTime) : whole);
     wave.setAttribute('aria-valuenow', String(Math.round(mine ? sound.currentTime : 0)));
-    speed.hidden = !mine;
+    speed.hidden = !isMine();
+    speed.textContent = `${sound.playbackRate}×`;
   };
-  const events = ['play', 'pause', 'timeupdate', 'ended'];
+  const end = steps.hear(() => (element.isConnected ? draw() : end()));
   const take = async () => {
-    release?.();
     const src = message.file instanceof Blob ? localUrl(message.file) : await chat().fileObject(content.file ?? '');
+    playing = name;
     sound.src = src;
     sound.playbackRate = 1;
-    speed.textContent = '1×';
-    mine = true;
-    for (const event of events) sound.addEventListener(event, draw);
-    release = () => {
-      for (const event of events) sound.removeEventListener(event, draw);
-      mine = false;
-      release = null;
-      draw();
-    };
   };
   const play = async () => {
     try {
-      if (!mine) await take();
+      if (!isMine()) await take();
       if (sound.paused) await sound.play();
       else sound.pause();
       if (!content.waveform?.length && content.file && !measured.has(content.file)) void measure(content.file, wave, time);
@@ -78,24 +79,24 @@ export function voiceBubble(content, message) {
   button.addEventListener('click', () => void play());
   speed.addEventListener('click', () => {
     sound.playbackRate = SPEEDS[(SPEEDS.indexOf(sound.playbackRate) + 1) % SPEEDS.length] ?? 1;
-    speed.textContent = `${sound.playbackRate}×`;
+    draw();
   });
   const goTo = (/** @type {number} */ part) => {
-    const length = Number.isFinite(sound.duration) ? sound.duration : whole;
-    sound.currentTime = Math.max(0, Math.min(length - 0.05, part * length));
+    sound.currentTime = Math.max(0, Math.min(lasts() - 0.05, part * lasts()));
     draw();
   };
   wave.addEventListener('pointerdown', async (event) => {
     const box = wave.getBoundingClientRect();
-    if (!mine) await play();
+    if (!isMine()) await play();
     goTo((event.clientX - box.left) / box.width);
   });
   wave.addEventListener('keydown', (event) => {
     const step = event.key === 'ArrowRight' ? 2 : event.key === 'ArrowLeft' ? -2 : 0;
-    if (!step || !mine) return;
+    if (!step || !isMine()) return;
     event.preventDefault();
     sound.currentTime = Math.max(0, sound.currentTime + step);
   });
+  if (isMine()) draw();
   return element;
 }
 
