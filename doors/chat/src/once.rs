@@ -60,7 +60,7 @@ impl Drop for First<'_> {
 
 /// Whether a text may be a key: 1 to 255 visible characters of ASCII.
 pub(crate) fn is_key(text: &str) -> bool {
-    (1..=KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+    (1..=KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 fn hash(parts: &[&[u8]]) -> Hash {
@@ -306,6 +306,6 @@ mod tests {
     #[test]
     fn keys_are_short_and_visible() {
         assert!(is_key("8e03978e-40d5-43dd-bc93-6894a57f9324") && is_key("\"quoted\""));
-        assert!(!is_key("") && !is_key("a\n") && !is_key(&"x".repeat(256)) && !is_key("é"));
+        assert!(!is_key("") && !is_key("a\n") && !is_key("a b") && !is_key(&"x".repeat(256)) && !is_key("é"));
     }
 }

@@ -192,20 +192,28 @@ struct SharedFiles {
 
 pub(crate) fn operations() -> Vec<Op> {
     vec![
-        op("file_begin", "Begins the upload of a file over HTTP.", |im: Im, caller: Caller, input: Begin| async move {
-            im.file_begin(&caller, input).await
-        }),
+        op(
+            "file_begin",
+            "Begins the upload of a file over HTTP.",
+            |im: Im, caller: Caller, input: Begin| async move { im.file_begin(&caller, input).await },
+        ),
         op("file", "What a file is.", |im: Im, caller: Caller, input: OfFile| async move {
             FileView::of(&input.file, &im.file(&caller.who.user, &input.file).await?)
         }),
-        op("shared_files", "The files that were sent to a conversation.", |im: Im, caller: Caller, input: Shared| async move {
-            im.shared(&caller, input).await
-        }),
+        op(
+            "shared_files",
+            "The files that were sent to a conversation.",
+            |im: Im, caller: Caller, input: Shared| async move { im.shared(&caller, input).await },
+        ),
         op(
             "file_delete",
             "Removes a file that one uploaded: nobody can have it any more.",
             |im: Im, caller: Caller, input: OfFile| async move {
-                let row = im.file_row(&input.file).await?.filter(|row| row.owner == *caller.who.user).ok_or(NO_FILE)?;
+                let row = im
+                    .file_row(&input.file)
+                    .await?
+                    .filter(|row| row.owner == *caller.who.user)
+                    .ok_or(NO_FILE)?;
                 im.remove_file(&input.file, &row).await?;
                 Ok(Done {})
             },
@@ -268,7 +276,11 @@ impl Im {
     /// There is none for this user, or the store failed.
     pub async fn file(&self, user: &str, id: &str) -> Result<FileRow, Wrong> {
         let row = self.file_row(id).await?.ok_or(NO_FILE)?;
-        if row.owner == user || row.public || self.was_sent_to(user, id).await? { Ok(row) } else { Err(NO_FILE) }
+        if row.owner == user || row.public || self.was_sent_to(user, id).await? {
+            Ok(row)
+        } else {
+            Err(NO_FILE)
+        }
     }
 
     /// A file, whoever wants it: the caller has asked before.
@@ -342,7 +354,9 @@ impl Im {
             let stored = row.stored.ok_or(Wrong::Conflict("this file is still being uploaded"))?;
             if !fits(content.kind, stored.kind) {
                 let (kind, is) = (content.kind.name(), &stored.facts.media_type);
-                return Err(Wrong::BadContent(format!("a file of type {is} is no {kind}: send it as 'file'")));
+                return Err(Wrong::BadContent(format!(
+                    "a file of type {is} is no {kind}: send it as 'file'"
+                )));
             }
             content.name.get_or_insert(row.name);
             if content.waveform.is_empty() && content.kind == What::Voice {
@@ -386,7 +400,8 @@ impl Im {
             let read = rows.len();
             after = rows.last().map(|(key, _)| key.clone());
             for (key, _) in rows {
-                let Some(place) = std::str::from_utf8(&key).ok().and_then(|key| key.strip_prefix(&prefix)) else {
+                let Some(place) = std::str::from_utf8(&key).ok().and_then(|key| key.strip_prefix(&prefix))
+                else {
                     continue;
                 };
                 if input.before.as_deref().is_none_or(|before| place < before) {
@@ -472,7 +487,12 @@ impl Im {
     ///
     /// # Errors
     /// The store failed.
-    pub async fn sweep_files(&self, now: Timestamp, unsent_for: Duration, kept_for: Duration) -> Result<usize, Wrong> {
+    pub async fn sweep_files(
+        &self,
+        now: Timestamp,
+        unsent_for: Duration,
+        kept_for: Duration,
+    ) -> Result<usize, Wrong> {
         let mut removed = self.sweep_older("fn", now, unsent_for).await?;
         if !kept_for.is_zero() {
             removed += self.sweep_older("ft", now, kept_for).await?;
@@ -483,7 +503,12 @@ impl Im {
     async fn sweep_older(&self, prefix: &str, now: Timestamp, older_than: Duration) -> Result<usize, Wrong> {
         let (mut removed, mut after) = (0, None::<Bytes>);
         loop {
-            let rows = self.inner.ledger.table().scan(format!("{prefix}/").as_bytes(), after.as_deref(), PAGE).await?;
+            let rows = self
+                .inner
+                .ledger
+                .table()
+                .scan(format!("{prefix}/").as_bytes(), after.as_deref(), PAGE)
+                .await?;
             after = rows.last().map(|(key, _)| key.clone());
             for (key, _) in &rows {
                 let Some(id) = last(key) else { continue };

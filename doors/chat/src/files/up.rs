@@ -20,6 +20,8 @@ use crate::{
 
 /// How long it will be.
 const LENGTH: HeaderName = HeaderName::from_static("upload-length");
+/// Bytes of a file's name.
+const NAME_BYTES_MAX: usize = 255;
 /// Bytes of one piece, and of a file that is sent in one go.
 const PIECE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -48,7 +50,8 @@ async fn start(
     body: Bytes,
 ) -> Result<(String, Bytes), Problem> {
     #[derive(Deserialize)]
-    struct Size {
+    struct Wish {
+        name: String,
         bytes: u64,
     }
     #[derive(Deserialize)]
@@ -56,7 +59,10 @@ async fn start(
         file: String,
     }
     let not_json = |error: serde_json::Error| Problem::NotJson(error.to_string());
-    let Size { bytes } = serde_json::from_slice(&body).map_err(not_json)?;
+    let Wish { name, bytes } = serde_json::from_slice(&body).map_err(not_json)?;
+    if !(1..=NAME_BYTES_MAX).contains(&name.len()) {
+        return Err(Problem::Field { name: "name", expected: "1 to 255 bytes" });
+    }
     if bytes > shelf.config.upload_bytes_max {
         return Err(Problem::FileTooLarge(shelf.config.upload_bytes_max));
     }
@@ -77,7 +83,8 @@ async fn put_all(door: &Inner, shelf: &Shelf, mut request: Request) -> Result<Re
     for (name, value) in request.query() {
         match &*name {
             "name" | "conversation" => wish[&*name] = Value::from(&*value),
-            "public" => wish["public"] = Value::from(matches!(&*value, "true" | "1" | "")),
+            "public" if matches!(&*value, "true" | "false") => wish["public"] = Value::from(value == "true"),
+            "public" => return Err(Problem::Field { name: "public", expected: "true or false" }),
             _ => return Err(Problem::Field { name: "query", expected: "name, conversation and public" }),
         }
     }
