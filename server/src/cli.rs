@@ -62,6 +62,19 @@ enum Command {
     },
     /// Put load on a server and measure what it costs.
     Bench(bench::Bench),
+    /// About instant messaging.
+    #[cfg(feature = "chat")]
+    Im {
+        #[command(subcommand)]
+        action: ImAction,
+    },
+}
+
+#[cfg(feature = "chat")]
+#[derive(Debug, Subcommand)]
+enum ImAction {
+    /// Print the reference of all operations, as Markdown.
+    Reference,
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,6 +165,11 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Restore(args) => offline::restore(&args),
         Command::Store { action } => offline::store(&action),
         Command::Bench(args) => bench::run(&args),
+        #[cfg(feature = "chat")]
+        Command::Im { action: ImAction::Reference } => {
+            print!("{}", crate::tools::im_reference::reference());
+            Ok(())
+        }
     }
 }
 

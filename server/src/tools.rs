@@ -3,6 +3,8 @@
 pub(crate) mod accounts;
 pub(crate) mod ask;
 pub(crate) mod bench;
+#[cfg(feature = "chat")]
+pub(crate) mod im_reference;
 pub(crate) mod import;
 pub(crate) mod publish;
 pub(crate) mod subscribe;
