@@ -49,7 +49,8 @@ impl Im {
         let id = direct_id(one, other);
         match self.conversation(&id).await {
             Err(Wrong::NoSuch(_)) => {}
-            found => return found,
+            Ok(found) => return self.whole_again(found, one, other).await,
+            failed => return failed,
         }
         let other: Arc<str> = other.into();
         let blocks = [self.may_begin(one, &other).await?, false];
@@ -76,6 +77,37 @@ impl Im {
             self.inner.ledger.commit(rows)
         };
         written.await?;
+        Ok(conversation)
+    }
+
+    /// A direct conversation with both of its people in it: one who was erased and came back is in it anew, and sees
+    /// what is said from now on.
+    async fn whole_again(
+        &self,
+        conversation: Arc<Conversation>,
+        one: &Arc<str>,
+        other: &str,
+    ) -> Result<Arc<Conversation>, Wrong> {
+        let is_in = |user: &str| conversation.lock().members.contains_key(user);
+        let missing: Vec<Arc<str>> =
+            [one.clone(), other.into()].into_iter().filter(|user| !is_in(user)).collect();
+        for user in missing {
+            if user != *one {
+                self.may_begin(one, &user).await?;
+            }
+            let written = {
+                let mut state = conversation.lock();
+                let at = self.now().wall.as_millis();
+                let newest = state.head.newest;
+                let new = Member { joined_at: at, changed_at: at, read: newest, cleared: newest, ..Member::default() };
+                let rows = conversation.rows_of_new(&user, &new);
+                state.members.insert(user, new);
+                state.info.members = state.members.len() as u64;
+                let row = conversation.row(&state);
+                self.inner.ledger.commit(rows.into_iter().chain([row]))
+            };
+            written.await?;
+        }
         Ok(conversation)
     }
 }

@@ -86,7 +86,8 @@ impl Im {
             let state = self.overlay(&conversation, seq).await?;
             edited(state.overlays.get(seq))?.cloned().unwrap_or_else(|| original.clone())
         };
-        let content = of_same_message(content, &original)?;
+        let mut content = of_same_message(content, &original)?;
+        let flagged = self.moderate(me, &mut content)?;
         let mut content = self.judged(&caller, &conversation, Content { thread: None, ..content }).await?;
         if content.file == current.file && content.facts.is_none() {
             content.facts = current.facts;
@@ -111,6 +112,9 @@ impl Im {
         };
         if let Some(written) = written {
             written.await?;
+            if let Some(word) = flagged {
+                self.flag(me, &conversation.id, Some(seq), word);
+            }
         }
         Ok(HasEdited { edited })
     }

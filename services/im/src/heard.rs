@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use yizhan_hub::{Batch, Filter, Position, Record, StoreError, Topic, store::PageSize};
+use yizhan_hub::{Batch, Filter, Position, Record, StoreError, Topic, store::{PageSize, emptied}};
 
 use crate::{
     conversation::{Conversation, State},
@@ -119,7 +119,9 @@ impl Im {
         if record.seq > state.head.newest || state.head.last.is_none() {
             state.head.newest = record.seq;
             state.head.active_at = at;
-            state.head.last = Some(record.clone());
+            // One may be recalled before it is heard.
+            let emptied = if state.info.is_recalled(record.seq) { emptied(record).map(Arc::new) } else { None };
+            state.head.last = Some(emptied.unwrap_or_else(|| record.clone()));
         }
         let from = &record.message.from.user;
         let mut rows = smallvec::SmallVec::<[_; 4]>::new();

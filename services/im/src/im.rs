@@ -144,7 +144,7 @@ impl Im {
         let hearing = hear_late(Arc::downgrade(&im.inner));
         let indexing = index_all(Arc::downgrade(&im.inner));
         im.inner.indexing.wake();
-        let pushing = push_all(Arc::downgrade(&im.inner));
+        let pushing = push_all(Arc::downgrade(&im.inner), im.pushed().await?);
         let work = Box::pin(async move {
             futures_util::future::join5(writing, hearing, doing, pushing, indexing).await;
         });

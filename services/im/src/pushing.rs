@@ -82,8 +82,7 @@ struct Push<'a> {
 }
 
 /// Wakes people, as long as somebody holds the service.
-pub(crate) async fn push_all(im: Weak<Inner>) {
-    let mut places = None;
+pub(crate) async fn push_all(im: Weak<Inner>, mut places: Vec<Position>) {
     loop {
         let next = std::future::poll_fn(|cx| {
             let Some(inner) = im.upgrade() else { return Poll::Ready(None) };
@@ -91,9 +90,11 @@ pub(crate) async fn push_all(im: Weak<Inner>) {
         });
         let Some(inner) = next.await else { return };
         let im = Im { inner };
-        if im.config().push
-            && let Err(error) = im.push_on(&mut places).await
-        {
+        if !im.config().push {
+            if let Some(journal) = im.inner.hub.journal(&names::messages("g00000000000")) {
+                places = journal.heads();
+            }
+        } else if let Err(error) = im.push_on(&mut places).await {
             tracing::error!(%error, "who is to be woken could not be found out: it is tried again");
             im.inner.pushing.new.store(true, SeqCst);
         }
@@ -102,23 +103,12 @@ pub(crate) async fn push_all(im: Weak<Inner>) {
 
 impl Im {
     /// Looks at what was said since the last time.
-    async fn push_on(&self, places: &mut Option<Vec<Position>>) -> Result<(), Wrong> {
+    async fn push_on(&self, known: &mut Vec<Position>) -> Result<(), Wrong> {
         // Both are constants.
         let failed = |bad: yizhan_hub::topic::BadName| StoreError::Failed(bad.to_string());
         let filter = Filter::new("im/c/+").map_err(failed)?;
         let Some(journal) = self.inner.hub.journal(&names::messages("g00000000000")) else { return Ok(()) };
-        let heads = journal.heads();
-        let known = match places {
-            Some(places) => places,
-            None => {
-                let row = self.inner.ledger.table().get(PUSHED).await?;
-                let texts: Option<Vec<String>> = row.map(|(row, _)| parsed(PUSHED, &row)).transpose()?;
-                // Who turns this on does not want to wake people for last year's messages.
-                let saved = texts.map(|texts| texts.iter().filter_map(|text| text.parse().ok()).collect());
-                places.insert(saved.unwrap_or_else(|| heads.clone()))
-            }
-        };
-        for head in heads {
+        for head in journal.heads() {
             let at = known.iter().position(|p: &Position| p.same_lane(&head));
             let mut after = at.map_or(Position { offset: 0, ..head }, |at| known[at]);
             while after.offset < head.offset {
@@ -137,6 +127,20 @@ impl Im {
             }
         }
         Ok(())
+    }
+
+    /// The places up to which everybody was woken. Who turns this on does not want to wake people for last year's
+    /// messages: where it was off, that is here.
+    pub(crate) async fn pushed(&self) -> Result<Vec<Position>, StoreError> {
+        let Some(journal) = self.inner.hub.journal(&names::messages("g00000000000")) else { return Ok(Vec::new()) };
+        let row = self.inner.ledger.table().get(PUSHED).await?;
+        match row.filter(|_| self.config().push) {
+            Some((row, _)) => {
+                let texts: Vec<String> = parsed(PUSHED, &row)?;
+                Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
+            }
+            None => Ok(journal.heads()),
+        }
     }
 
     async fn push_one(&self, record: &Arc<Record>) -> Result<(), Wrong> {

@@ -145,11 +145,11 @@ impl Im {
         let conversation = self.conversation(&conversation).await?;
         let written = {
             let mut state = conversation.lock();
-            let newest = state.head.newest;
-            let member = state.member_mut(me)?;
-            if seqs.iter().any(|seq| *seq == 0 || *seq > newest) {
+            state.member(me)?;
+            if !seqs.iter().all(|seq| self.was_said(&conversation, &state, *seq)) {
                 return Err(Wrong::NoSuch("message"));
             }
+            let member = state.member_mut(me)?;
             if !member.deletes(&seqs) {
                 return Ok(Done {});
             }

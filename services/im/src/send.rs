@@ -312,11 +312,23 @@ impl Im {
         if content.priority == Priority::High && !leads && kind != Kind::Direct {
             return Err(Wrong::NotAllowed("only the owner and admins send with high priority"));
         }
-        let newest = state.head.newest;
-        if content.reply.into_iter().chain(content.thread).any(|seq| seq == 0 || seq > newest) {
-            return Err(Wrong::NoSuch("message to reply to"));
-        }
         Ok(())
+    }
+
+    /// Whether what a message answers is there.
+    fn check_reply(&self, conversation: &Conversation, state: &State, content: &Content) -> Result<(), Wrong> {
+        let mut named = content.reply.into_iter().chain(content.thread);
+        if named.all(|seq| self.was_said(conversation, state, seq)) { Ok(()) } else { Err(Wrong::NoSuch("message to reply to")) }
+    }
+
+    /// Whether a message has this number; also one that is safe and was not heard yet.
+    pub(crate) fn was_said(&self, conversation: &Conversation, state: &State, seq: u64) -> bool {
+        if seq == 0 || seq <= state.head.newest {
+            return seq != 0;
+        }
+        let journal = self.inner.hub.journal(&conversation.messages);
+        let newest = journal.and_then(|journal| journal.newest_seqs(std::slice::from_ref(&conversation.messages)).pop());
+        newest.is_some_and(|newest| seq <= newest)
     }
 
     /// Puts a message in line where its sender may say it.
@@ -329,7 +341,8 @@ impl Im {
     ) -> Called<Answer> {
         let now = self.now();
         let state = conversation.lock();
-        if let Err(wrong) = self.may_speak(&state, &from.user, &content, conversation.kind) {
+        let may = self.may_speak(&state, &from.user, &content, conversation.kind);
+        if let Err(wrong) = may.and_then(|()| self.check_reply(conversation, &state, &content)) {
             return Called::Done(wrong.into());
         }
         if conversation.kind == Kind::Room {

@@ -174,7 +174,7 @@ impl Im {
     /// One message's record.
     pub(crate) async fn record(&self, conversation: &Conversation, seq: u64) -> Result<Arc<Record>, Wrong> {
         let mut records =
-            self.records(conversation, Range::Between(seq.saturating_sub(1), seq + 1), 1).await?;
+            self.records(conversation, Range::Between(seq.saturating_sub(1), seq.saturating_add(1)), 1).await?;
         records.pop().filter(|r| r.seq == seq).ok_or(Wrong::NoSuch("message"))
     }
 
