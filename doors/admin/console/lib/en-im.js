@@ -51,6 +51,9 @@ export const enIm = {
   'im.show.away': 'Away',
   'im.show.busy': 'Busy',
   'im.show.invisible': 'Invisible',
+  'im.invited': '{name} invites you to “{title}”',
+  'im.asked': '{name} asks to join a group',
+  'im.befriend': '{name} would like to be your contact',
   'im.gone.removed': 'You were removed from “{title}”',
   'im.gone.dismissed': '“{title}” was dismissed',
 
@@ -340,6 +343,7 @@ export const enIm = {
   'people.asked': '{name} was asked',
   'people.accept': 'Accept',
   'people.refuse': 'Refuse',
+  'people.invited': 'invited by {name}',
   'people.unfriend': 'Remove contact',
   'people.block': 'Block',
   'people.block.title': 'Block {name}?',

@@ -51,6 +51,9 @@ export const zhIm = {
   'im.show.away': '离开',
   'im.show.busy': '忙碌',
   'im.show.invisible': '隐身',
+  'im.invited': '{name} 邀请你加入“{title}”',
+  'im.asked': '{name} 申请入群',
+  'im.befriend': '{name} 想加你为联系人',
   'im.gone.removed': '你已被移出“{title}”',
   'im.gone.dismissed': '“{title}”已解散',
 
@@ -329,6 +332,7 @@ export const zhIm = {
   'people.asked': '已向 {name} 发出申请',
   'people.accept': '接受',
   'people.refuse': '拒绝',
+  'people.invited': '由 {name} 邀请',
   'people.unfriend': '删除联系人',
   'people.block': '拉黑',
   'people.block.title': '拉黑 {name}？',

@@ -163,7 +163,13 @@ function reportRow(report, state) {
             {
               class: 'button small danger',
               type: 'button',
-              on: { click: () => void attempt(removeMessage(message), t('done')) },
+              on: {
+                click: async () => {
+                  if (!(await attempt(removeMessage(message), t('done')))) return;
+                  const said = row.querySelector('.said');
+                  if (said) said.textContent = t('im.kind.recalled');
+                },
+              },
             },
             t('imadmin.reports.remove'),
           )

@@ -119,13 +119,17 @@ async function friends(body) {
 async function requests(body) {
   const found = await chat().people.friends();
   const list = /** @type {Friend[]} */ (found.requests ?? []);
-  if (!list.length) return fill(body, empty('user-plus', t('people.norequests')));
+  const { invitations = [] } = await chat()
+    .ask('invitations', {})
+    .catch(() => ({}));
+  if (!list.length && !invitations.length) return fill(body, empty('user-plus', t('people.norequests')));
   const answer = (/** @type {string} */ user, /** @type {boolean} */ yes) => void attempt(chat().people.answerFriend(user, yes)).then(() => friendNews.touch());
   fill(
     body,
     h(
       'ul',
       null,
+      invitations.map((/** @type {Invitation} */ each) => invitation(each)),
       list.map(({ user, text }) =>
         row(
           user,
@@ -135,6 +139,36 @@ async function requests(body) {
         ),
       ),
     ),
+  );
+}
+
+/** @typedef {{conversation: string, kind: string, title: string, members?: number, by?: string}} Invitation */
+
+/** @param {Invitation} invited */
+function invitation({ conversation, title, members, by }) {
+  const done = () => friendNews.touch();
+  return h(
+    'li',
+    { class: 'member' },
+    icon('group'),
+    h('span', { class: 'who' }, h('b', null, title), h('small', null, [by ? t('people.invited', { name: nameOf(by) }) : '', members ? t('im.members', { n: members }) : ''].filter(Boolean).join(' · '))),
+    h(
+      'button',
+      {
+        class: 'button small main',
+        type: 'button',
+        on: {
+          click: () =>
+            void attempt(async () => {
+              const joined = await chat().join({ conversation });
+              done();
+              if (joined) go('chat', joined.id);
+            }),
+        },
+      },
+      t('people.accept'),
+    ),
+    h('button', { class: 'button small', type: 'button', on: { click: () => void attempt(chat().ask('decline', { conversation })).then(done) } }, t('people.refuse')),
   );
 }
 

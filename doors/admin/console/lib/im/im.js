@@ -69,11 +69,20 @@ export async function startChat() {
     tellList();
   });
   made.people.on('change', tellPeople);
-  made.people.on('friends', () => friendNews.touch());
+  made.people.on('friends', (change) => {
+    friendNews.touch();
+    if (change['what'] === 'request' && change.user) tell(t('im.befriend', { name: nameOf(change.user) }), { label: t('people.requests'), run: () => go('people', 'requests') });
+  });
   made.on('notify', (ring) => (rings.value = ring));
   made.on('unread', (count) => (unread.value = count));
   made.on('own', (change) => {
     if (change.event === 'gone') wasRemoved(change);
+    else if (change.event === 'invited') {
+      friendNews.touch();
+      tell(t('im.invited', { name: change.by ? nameOf(change.by) : '', title: change.title ?? '' }), { label: t('people.requests'), run: () => go('people', 'requests') });
+    } else if (change.event === 'request' && change.user && change.conversation) {
+      tell(t('im.asked', { name: nameOf(change.user) }), { label: t('panel.tab.members'), run: () => go('chat', change['conversation'], 'members') });
+    } else if (change.event === 'declined') friendNews.touch();
   });
   made.on('status', ({ status }) => {
     if (im === made && (status === 'cached' || status === 'live') && chatState.value.phase !== 'ready') ready();
