@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use world::World;
 
 async fn send(world: &World, user: &str, id: &str, content: Value) -> u64 {
-    world.ask(user, "send", json!({ "conversation": id, "content": content })).await["seq"].as_u64().unwrap()
+    let sent = world.ask(user, "send", json!({ "conversation": id, "content": content })).await;
+    world.settle().await;
+    sent["seq"].as_u64().unwrap()
 }
 
 fn text(text: &str) -> Value {
