@@ -132,8 +132,9 @@ export class Conversations extends Emitter {
     const counts = message.from !== this.#me;
     const mentions = counts && isMentioned(message, this.#me);
     const seen = this.#seen.get(message.conversation) ?? [];
-    if (seen.some((other) => other.seq === seq)) return false;
-    this.#seen.set(message.conversation, [...seen, { seq, counts, mentions }]);
+    if (!entry && seen.some((other) => other.seq === seq)) return false;
+    seen.push({ seq, counts, mentions });
+    this.#seen.set(message.conversation, seen);
     if (!entry) {
       this.#refresh(message.conversation);
       return true;
