@@ -59,6 +59,17 @@ export class Im extends Emitter<ImEvents> {
         link?: string;
         text?: string;
     }): Promise<Conversation | undefined>;
+    /** Where I was invited: `join` takes it, {@link decline} does not. @returns {Promise<{conversation: string, kind: string, title: string, members: number, by: string, at: number}[]>} */
+    invitations(): Promise<{
+        conversation: string;
+        kind: string;
+        title: string;
+        members: number;
+        by: string;
+        at: number;
+    }[]>;
+    /** Does not come in where I was invited, or takes back that I asked to. @param {string} conversation */
+    decline(conversation: string): Promise<any>;
     /** Public groups by handle or title. @param {{text?: string, after?: string}} [options] @returns {Promise<any>} */
     discover(options?: {
         text?: string;
@@ -86,6 +97,8 @@ export class Im extends Emitter<ImEvents> {
     fileUrl(id: string, options?: {
         thumb?: boolean;
     }): string;
+    /** Removes a file that I uploaded: nobody can have it any more. @param {string} id */
+    deleteFile(id: string): Promise<any>;
     /** The same with a key in it, good for an hour: for players and links. @param {string} id @param {{thumb?: boolean}} [options] @returns {Promise<string>} */
     fileLink(id: string, options?: {
         thumb?: boolean;

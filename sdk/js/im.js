@@ -71,6 +71,8 @@ export { Conversation, Conversations, Files, Outbox, People, Room, isMentioned, 
 const LIST_PAGE = 100;
 /** How long acknowledgements wait for others, ms. */
 const GATHER = 150;
+/** Conversations in one acknowledgement. */
+const CURSORS_MAX = 1_000;
 /** How long what changed waits until it is written into the cache, ms. */
 const SAVE_AFTER = 400;
 /** Messages of a conversation that are kept for the next visit. */
@@ -281,6 +283,16 @@ export class Im extends Emitter {
     return joined ? this.#enter(conversation) : undefined;
   }
 
+  /** Where I was invited: `join` takes it, {@link decline} does not. @returns {Promise<{conversation: string, kind: string, title: string, members: number, by: string, at: number}[]>} */
+  async invitations() {
+    return (await this.ask('invitations')).invitations ?? [];
+  }
+
+  /** Does not come in where I was invited, or takes back that I asked to. @param {string} conversation */
+  decline(conversation) {
+    return this.ask('decline', { conversation });
+  }
+
   /** Public groups by handle or title. @param {{text?: string, after?: string}} [options] @returns {Promise<any>} */
   discover(options = {}) {
     return this.ask('discover', options);
@@ -318,6 +330,11 @@ export class Im extends Emitter {
   /** Where a file is. A page that cannot show an `Authorization` there takes {@link fileObject} or {@link fileLink}. @param {string} id @param {{thumb?: boolean}} [options] */
   fileUrl(id, options) {
     return this.files.url(id, options);
+  }
+
+  /** Removes a file that I uploaded: nobody can have it any more. @param {string} id */
+  deleteFile(id) {
+    return this.ask('file_delete', { file: id });
   }
 
   /** The same with a key in it, good for an hour: for players and links. @param {string} id @param {{thumb?: boolean}} [options] @returns {Promise<string>} */
@@ -643,11 +660,13 @@ export class Im extends Emitter {
 
   async #tellDelivered() {
     if (this.#client.status !== 'open' || this.#delivered.size === 0) return;
-    const cursors = Object.fromEntries(this.#delivered);
-    this.#delivered.clear();
+    const some = [...this.#delivered].slice(0, CURSORS_MAX);
+    for (const [id] of some) this.#delivered.delete(id);
+    const cursors = Object.fromEntries(some);
     try {
       await this.ask('delivered', { cursors });
       for (const [id, seq] of Object.entries(cursors)) this.#deliveredTold.set(id, Math.max(seq, this.#deliveredTold.get(id) ?? 0));
+      if (this.#delivered.size > 0) this.#soon('delivered', GATHER, () => this.#tellDelivered());
     } catch (error) {
       if (/** @type {YizhanError} */ (error).again === 'never') return this.#wrong(error);
       for (const [id, seq] of Object.entries(cursors)) this.#delivered.set(id, Math.max(seq, this.#delivered.get(id) ?? 0));

@@ -70,7 +70,7 @@ export class Conversation extends Emitter<ConversationEvents> {
     forward(seqs: number | number[], to: string, title?: string): Promise<Message>;
     /** One message, from here or from the server. @param {number} seq @returns {Promise<Message>} */
     message(seq: number): Promise<Message>;
-    /** A thread's messages. @param {number} seq Its first message. @param {{before?: number, after?: number, limit?: number}} [page] @returns {Promise<{messages: Message[], at_end: boolean}>} */
+    /** A thread's messages. @param {number} seq Its first message. @param {{before?: number, after?: number, limit?: number}} [page] @returns {Promise<{messages: Message[], at_end: boolean, next?: number}>} */
     thread(seq: number, page?: {
         before?: number;
         after?: number;
@@ -78,14 +78,27 @@ export class Conversation extends Emitter<ConversationEvents> {
     }): Promise<{
         messages: Message[];
         at_end: boolean;
+        next?: number;
     }>;
-    /** Messages of some kinds, such as pictures. @param {import('./types.js').ContentKind[]} kinds @param {{before?: number, limit?: number}} [page] @returns {Promise<{messages: Message[], at_end: boolean}>} */
+    /** Messages of some kinds, such as pictures. @param {import('./types.js').ContentKind[]} kinds @param {{before?: number, limit?: number}} [page] @returns {Promise<{messages: Message[], at_end: boolean, next?: number}>} */
     ofKind(kinds: import("./types.js").ContentKind[], page?: {
         before?: number;
         limit?: number;
     }): Promise<{
         messages: Message[];
         at_end: boolean;
+        next?: number;
+    }>;
+    /** The files that were sent here, newest first. @param {{before?: string, limit?: number}} [page] @returns {Promise<{files: (import('./files.js').Uploaded & {name?: string, at?: number})[], next?: string}>} */
+    sharedFiles(page?: {
+        before?: string;
+        limit?: number;
+    }): Promise<{
+        files: (import("./files.js").Uploaded & {
+            name?: string;
+            at?: number;
+        })[];
+        next?: string;
     }>;
     /** @param {string} text @param {Omit<import('./types.js').SearchOptions, 'text' | 'conversation'>} [options] @returns {Promise<import('./types.js').Hits>} */
     search(text: string, options?: Omit<import("./types.js").SearchOptions, "text" | "conversation">): Promise<import("./types.js").Hits>;

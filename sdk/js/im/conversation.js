@@ -200,13 +200,13 @@ export class Conversation extends Emitter {
     if (before !== undefined && before !== false) {
       const from = before === true ? window.low : before;
       if (window.atStart && from <= window.low) return undefined;
-      const { messages, at_end: atStart } = await this.#history({ before: from, limit });
+      const { messages, at_end: atStart, next } = await this.#history({ before: from, limit });
       if (round !== window.round) return undefined;
-      if (from >= window.low || before === true) window.prepend(messages, atStart);
+      if (from >= window.low || before === true) window.prepend(messages, atStart, next);
     } else if (!this.#attached) {
-      const { messages, at_end: atEnd } = await this.#history({ after: window.high, limit });
+      const { messages, at_end: atEnd, next } = await this.#history({ after: window.high, limit });
       if (round !== window.round) return undefined;
-      window.append(messages, 0);
+      window.append(messages, next ?? 0);
       if (atEnd) this.#attached = true;
     }
     this.#rewind(changed);
@@ -295,14 +295,19 @@ export class Conversation extends Emitter {
     return answer.message ?? answer;
   }
 
-  /** A thread's messages. @param {number} seq Its first message. @param {{before?: number, after?: number, limit?: number}} [page] @returns {Promise<{messages: Message[], at_end: boolean}>} */
+  /** A thread's messages. @param {number} seq Its first message. @param {{before?: number, after?: number, limit?: number}} [page] @returns {Promise<{messages: Message[], at_end: boolean, next?: number}>} */
   thread(seq, page = {}) {
     return this.#history({ thread: seq, ...page });
   }
 
-  /** Messages of some kinds, such as pictures. @param {import('./types.js').ContentKind[]} kinds @param {{before?: number, limit?: number}} [page] @returns {Promise<{messages: Message[], at_end: boolean}>} */
+  /** Messages of some kinds, such as pictures. @param {import('./types.js').ContentKind[]} kinds @param {{before?: number, limit?: number}} [page] @returns {Promise<{messages: Message[], at_end: boolean, next?: number}>} */
   ofKind(kinds, page = {}) {
     return this.#history({ kinds, ...page });
+  }
+
+  /** The files that were sent here, newest first. @param {{before?: string, limit?: number}} [page] @returns {Promise<{files: (import('./files.js').Uploaded & {name?: string, at?: number})[], next?: string}>} */
+  sharedFiles(page = {}) {
+    return this.#do('shared_files', page);
   }
 
   /** @param {string} text @param {Omit<import('./types.js').SearchOptions, 'text' | 'conversation'>} [options] @returns {Promise<import('./types.js').Hits>} */
@@ -537,10 +542,11 @@ export class Conversation extends Emitter {
   async #loadNewest() {
     const jump = (this.#jump += 1);
     const entry = this.entry ?? (await this.info());
-    const { messages, at_end: atStart } = await this.#history({ limit: PAGE });
+    const { messages, at_end: atStart, next } = await this.#history({ limit: PAGE });
     if (jump !== this.#jump) return;
     // What the entry knew is either in the answer or gone.
     this.#window.begin(messages, entry.newest, atStart, entry.changed);
+    if (next !== undefined) this.#window.prepend([], false, next);
     this.#attached = true;
     this.#remember(messages);
     this.#tell();
@@ -552,9 +558,9 @@ export class Conversation extends Emitter {
   async #loadAround(around, limit) {
     const changed = this.entry?.changed ?? 0;
     const jump = (this.#jump += 1);
-    const { messages } = await this.#history({ around, limit });
+    const { messages, at_start: atStart } = await this.#history({ around, limit });
     if (jump !== this.#jump) return;
-    this.#window.begin(messages, messages.at(-1)?.seq ?? around, false, changed);
+    this.#window.begin(messages, messages.at(-1)?.seq ?? around, atStart, changed);
     this.#attached = false;
     this.#remember(messages);
     this.#attached = this.#window.high >= (this.entry?.newest ?? 0);
@@ -578,10 +584,13 @@ export class Conversation extends Emitter {
     return this.#window.hasHole || Math.max(this.#newest, newest) > this.#window.high || changed > this.#window.changed;
   }
 
-  /** @param {Record<string, any>} range @returns {Promise<{messages: Message[], at_end: boolean}>} */
+  /**
+   * One page. `next` is where it ended where there is more: there may be less on it than was asked for, even nothing.
+   * @param {Record<string, any>} range @returns {Promise<{messages: Message[], at_end: boolean, at_start: boolean, next?: number}>}
+   */
   async #history(range) {
-    const { messages, at_end: atEnd } = await this.#do('history', range);
-    return { messages: messages ?? [], at_end: atEnd === true };
+    const { messages, at_end: atEnd, at_start: atStart, next } = await this.#do('history', range);
+    return { messages: messages ?? [], at_end: atEnd === true, at_start: atStart === true, next };
   }
 
   /** Reads what is missing: messages after the window's end, and changes. One at a time. @returns {Promise<void>} */
@@ -610,23 +619,25 @@ export class Conversation extends Emitter {
   async #fillMessages(target) {
     while (this.#window.high < target || this.#window.hasHole) {
       const { changed, round } = this.#window;
-      const { messages, at_end: atEnd } = await this.#history({ after: this.#window.high, limit: FILL_PAGE });
+      const { high } = this.#window;
+      const { messages, at_end: atEnd, next } = await this.#history({ after: high, limit: FILL_PAGE });
       if (round !== this.#window.round) return;
       this.#remember(messages);
       // Where the server has no more, the numbers up to what was known before have no message (any more).
-      this.#window.append(messages, atEnd ? target : 0);
+      this.#window.append(messages, atEnd ? target : (next ?? 0));
       this.#window.changed = Math.min(this.#window.changed, changed);
       this.#tell();
-      if (atEnd || messages.length === 0) break;
+      if (atEnd || this.#window.high === high) break;
     }
   }
 
   async #fillChanges() {
     while ((this.entry?.changed ?? 0) > this.#window.changed) {
       const { changed: after, round } = this.#window;
-      const { events = [], at_end: atEnd } = await this.#do('changes', { after, limit: FILL_PAGE });
+      const { events = [], at_end: atEnd, next = 0 } = await this.#do('changes', { after, limit: FILL_PAGE });
       if (round !== this.#window.round) return;
       for (const change of events) if (Number(change.seq) > this.#window.changed) this.#apply(change);
+      this.#window.changed = Math.max(this.#window.changed, next);
       if (atEnd || this.#window.changed === after) break;
     }
   }

@@ -28,8 +28,8 @@ export class Window {
      * @param {Message[]} messages @param {number} high @param {boolean} atStart @param {number} changed
      */
     begin(messages: Message[], high: number, atStart: boolean, changed: number): void;
-    /** A page from before `low`. @param {Message[]} messages @param {boolean} atStart */
-    prepend(messages: Message[], atStart: boolean): void;
+    /** A page from before `low`. @param {Message[]} messages @param {boolean} atStart @param {number} [from] Where it begins, where that is further back. */
+    prepend(messages: Message[], atStart: boolean, from?: number): void;
     /**
      * A page from after `high`. @param {Message[]} messages
      * @param {number} through Where the server has nothing more: what it surely knew of. Else 0.

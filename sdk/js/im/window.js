@@ -90,10 +90,10 @@ export class Window {
     for (const message of ahead) this.add(message);
   }
 
-  /** A page from before `low`. @param {Message[]} messages @param {boolean} atStart */
-  prepend(messages, atStart) {
+  /** A page from before `low`. @param {Message[]} messages @param {boolean} atStart @param {number} [from] Where it begins, where that is further back. */
+  prepend(messages, atStart, from = this.low) {
     for (const message of messages) this.#put(message);
-    this.low = atStart ? 1 : Math.min(this.low, messages[0]?.seq ?? this.low);
+    this.low = atStart ? 1 : Math.min(this.low, messages[0]?.seq ?? this.low, from);
     this.atStart = atStart;
   }
 
