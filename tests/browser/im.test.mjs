@@ -412,6 +412,8 @@ describe('the chat', { skip }, () => {
     await bob.evaluate(() => localStorage.setItem('yizhan.theme', 'dark'));
     await bob.reload();
     await stands(bob, 'said to a dead server');
+    // It opens at the end, however late pictures and notices come.
+    await eventually('the end', () => bob.locator('.timeline').evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight < 5));
     await shot(bob, 'chat-dark');
   });
 

@@ -38,6 +38,7 @@ export class Timeline extends Part {
   /** The first message on the page; `null`: as many as fit before the end. @type {string | null} */ #first = null;
   /** The last one; `null`: the newest, whatever comes. @type {string | null} */ #last = null;
   #atEnd = true;
+  /** Where it was scrolled to last. */ #top = 0;
   /** Where the unread ones began when it was opened. @type {number | null} */ #divider = null;
   #below = 0;
   #newest = 0;
@@ -172,7 +173,11 @@ export class Timeline extends Part {
   #scrolled() {
     const box = this.#scroll;
     const { all, end } = this.#part();
-    this.#atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < END && end === all.length && this.talk.conversation.atEnd;
+    const last = end === all.length && this.talk.conversation.atEnd;
+    if (last && box.scrollHeight - box.scrollTop - box.clientHeight < END) this.#atEnd = true;
+    // Only who scrolls up leaves the end; what grows below does not.
+    else if (!last || box.scrollTop < this.#top - 1) this.#atEnd = false;
+    this.#top = box.scrollTop;
     if (this.#atEnd) {
       this.#below = 0;
       this.#last = null;
