@@ -132,7 +132,8 @@ export class Conversations extends Emitter {
     const counts = message.from !== this.#me;
     const mentions = counts && isMentioned(message, this.#me);
     const seen = this.#seen.get(message.conversation) ?? [];
-    if (!entry && seen.some((other) => other.seq === seq)) return false;
+    // Where it was quicker than its conversation, the entry does not know it yet.
+    if (seq <= (seen.at(-1)?.seq ?? 0) && seen.some((other) => other.seq === seq)) return false;
     seen.push({ seq, counts, mentions });
     this.#seen.set(message.conversation, seen);
     if (!entry) {
