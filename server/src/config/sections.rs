@@ -426,6 +426,9 @@ impl Config {
                 problems.push(format!("space.{name}.lanes: 1 to 64"));
             }
         }
+        if self.spaces.get("im").is_some_and(|space| space.keep == KeepConfig::Nothing) {
+            problems.push("space.im.keep: conversations have a history: 'disk', or 'memory' for a trial".into());
+        }
         if let Err(error) = yizhan_probe::log::check_level(&self.log.level) {
             problems.push(format!("log.level: {error}"));
         }

@@ -147,10 +147,11 @@ impl Im {
         let (reading, written) = {
             let mut guard = conversation.lock();
             let state = &mut *guard;
-            let (newest, from_join) = (state.head.newest, state.info.from_join());
-            if input.seq > newest {
+            state.member(me)?;
+            if input.seq > 0 && !self.was_said(&conversation, state, input.seq) {
                 return Err(Wrong::NoSuch("message"));
             }
+            let (newest, from_join) = (state.head.newest.max(input.seq), state.info.from_join());
             let now = caller.now.wall.as_millis();
             let member = state.member_mut(me)?;
             let before = member.read;
@@ -192,24 +193,26 @@ impl Im {
         }
         let me = &caller.who.user;
         let device = self.device_of(&caller);
-        let mut rows = Vec::new();
+        let mut moved = false;
         for (id, seq) in input.cursors {
             let Ok(conversation) = self.conversation(&id).await else { continue };
             let mut guard = conversation.lock();
             let state = &mut *guard;
-            let newest = state.head.newest;
+            let newest = if self.was_said(&conversation, state, seq) { seq } else { state.head.newest };
             // One that was left meanwhile has no cursor any more.
             let Ok(member) = state.member_mut(me) else { continue };
             let before = member.delivered();
             if member.receives(&device, seq.min(newest)) {
-                rows.push(conversation.member_row(me, member));
+                moved = true;
+                let row = conversation.member_row(me, member);
+                conversation.wrote(self.inner.ledger.put([row]));
                 if member.delivered() > before {
                     self.move_cursor(&conversation, &mut state.moved, me);
                 }
             }
         }
-        if !rows.is_empty() {
-            self.inner.ledger.commit(rows).await?;
+        if moved {
+            self.inner.ledger.commit([]).await?;
         }
         Ok(Done {})
     }
