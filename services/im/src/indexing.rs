@@ -183,6 +183,7 @@ impl Im {
                     reader.untold = false;
                 }
                 self.tell_progress(&*journal, reader);
+                give_way().await;
             }
         }
         if reader.untold && self.inner.indexing.rebuilt.load(SeqCst) > 0 && search.apply(Vec::new(), reader.through()).is_ok() {
@@ -307,6 +308,19 @@ impl Im {
         .await;
         Ok(())
     }
+}
+
+/// Lets others go on between two pages: reading from memory never waits.
+async fn give_way() {
+    let mut gave = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut gave, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A message as it is now, for the index.
