@@ -9,6 +9,7 @@ mod durable;
 mod fanout;
 mod history;
 mod idle;
+mod im;
 mod mqtt;
 mod process;
 mod socket;
@@ -33,15 +34,17 @@ fn main() -> Result<()> {
             "history" => history::run(quick).await,
             "idle" => idle::run(quick).await,
             "mqtt" => mqtt::run(&arguments),
+            "im" => im::run(quick).await,
             "all" => {
                 fanout::run(quick).await?;
                 fanout::run_slow(quick).await?;
                 durable::run(quick).await?;
                 history::run(quick).await?;
                 idle::run(quick).await?;
-                mqtt::run(&arguments)
+                mqtt::run(&arguments)?;
+                im::run(quick).await
             }
-            other => bail!("no benchmark '{other}': fanout, slow, durable, history, idle, mqtt or all"),
+            other => bail!("no benchmark '{other}': fanout, slow, durable, history, idle, mqtt, im or all"),
         }
     })
 }

@@ -97,6 +97,11 @@ impl Process {
         Ok(Self { child, address: ([127, 0, 0, 1], port).into(), path, _data: None })
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// User and system time so far.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
