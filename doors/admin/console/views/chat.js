@@ -5,6 +5,7 @@ import './chat/list.js';
 import './chat/timeline.js';
 import './chat/composer.js';
 import { bones, empty } from '../components/bits.js';
+import { me, signOut } from '../lib/account.js';
 import { Part, fill, h } from '../lib/dom.js';
 import { chat, chatState, list, talkOf, titleOf } from '../lib/im/im.js';
 import { t } from '../lib/i18n.js';
@@ -56,10 +57,12 @@ class Chat extends Part {
     const [view, id, part, argument] = route.value;
     if (view !== 'chat') return;
     this.classList.toggle('open', Boolean(id));
+    this.classList.toggle('shut', chatState.value.phase === 'refused');
     if (chatState.value.phase === 'refused') {
       this.#leave();
       this.classList.add('open');
-      fill(this.#room, empty('lock', t('im.refused'), chatState.value.reason));
+      const signIn = me.value?.guest ? h('button', { class: 'button main', type: 'button', on: { click: () => void signOut() } }, t('signin.button')) : null;
+      fill(this.#room, empty('lock', t('im.refused'), chatState.value.reason, signIn));
       return;
     }
     if (chatState.value.phase !== 'ready') {
