@@ -69,7 +69,7 @@ pub(crate) async fn run(quick: bool) -> Result<()> {
 async fn once(case: &Case, quick: bool) -> Result<Value> {
     let server = Process::yizhan().await?;
     let output = Command::new(binary()?)
-        .args(["bench", "im", "--json", "--url", &format!("http://{}", server.address)])
+        .args(["bench", "im", "--json", "--server", &format!("http://{}", server.address)])
         .args(["--pid", &server.pid().to_string()])
         .args(if quick { case.quick } else { case.arguments })
         .output()?;

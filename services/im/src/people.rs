@@ -157,7 +157,12 @@ pub(crate) fn operations() -> Vec<Op> {
             if input.users.len() > PROFILES_MAX {
                 return Err(Wrong::TooMany { what: "users", max: PROFILES_MAX });
             }
-            let users: Vec<Arc<str>> = input.users.into_iter().map(Arc::from).collect();
+            let mut users: Vec<Arc<str>> = Vec::new();
+            for user in input.users.into_iter().map(Arc::from) {
+                if im.exists(&user).await? {
+                    users.push(user);
+                }
+            }
             Ok(Profiles { profiles: im.profiles(&caller, &users).await? })
         }),
         op("set_profile", "Changes what one says of oneself.", |im: Im, caller: Caller, input: SetProfile| async move {

@@ -259,7 +259,7 @@ impl Im {
 
     async fn receipts(&self, caller: Caller, input: OfMessage) -> Result<Receipts, Wrong> {
         let conversation = self.conversation(&input.conversation).await?;
-        let message = self.record(&conversation, input.seq).await?;
+        let message = self.seen(&conversation, &caller.who.user, input.seq).await?;
         let from = &message.message.from.user;
         let state = conversation.lock();
         state.member(&caller.who.user)?;
