@@ -74,15 +74,25 @@ async fn question(door: &Inner, acting: &mut Acting, op: &str, body: Bytes) -> R
     Ok(if told.is_empty() { Bytes::from_static(b"{}") } else { told })
 }
 
-/// Whether a body is one JSON value, or empty.
+/// Whether a body is one JSON object, or empty.
 fn check(body: &[u8]) -> Result<(), Problem> {
-    if body.trim_ascii().is_empty() {
+    let body = body.trim_ascii();
+    if body.is_empty() {
         return Ok(());
     }
+    is_object(body)?;
     match serde_json::from_slice::<IgnoredAny>(body) {
         Ok(_) => Ok(()),
         Err(error) => Err(Problem::NotJson(error.to_string())),
     }
+}
+
+/// Whether a body begins as an object: fields could also be read from an array, in their order.
+pub(crate) fn is_object(body: &[u8]) -> Result<(), Problem> {
+    if body.trim_ascii().starts_with(b"{") {
+        return Ok(());
+    }
+    Err(Problem::NotJson("an object in braces was expected".to_owned()))
 }
 
 /// The name of an operation.

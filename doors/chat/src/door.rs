@@ -17,7 +17,7 @@ use yizhan_talk::Timestamp;
 
 use crate::{
     acting::Acting,
-    ask::ask,
+    ask::{ask, is_object},
     config::Config,
     files::{self, FileParts, Shelf, down, keys::Keys, up},
     hooks::after::Hook,
@@ -219,6 +219,7 @@ impl Inner {
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
     let empty: &[u8] = b"{}";
     let body = if body.trim_ascii().is_empty() { empty } else { body };
+    is_object(body)?;
     serde_json::from_slice(body).map_err(|error| Problem::NotJson(error.to_string()))
 }
 

@@ -14,6 +14,7 @@ use yizhan_net::{Request, Response, reply};
 use super::{KEY_FOR, Shelf, stored};
 use crate::{
     acting::Acting,
+    ask::is_object,
     door::Inner,
     problem::{OFFSET, Problem, json_body, refusal},
 };
@@ -59,6 +60,7 @@ async fn start(
         file: String,
     }
     let not_json = |error: serde_json::Error| Problem::NotJson(error.to_string());
+    is_object(&body)?;
     let Wish { name, bytes } = serde_json::from_slice(&body).map_err(not_json)?;
     if !(1..=NAME_BYTES_MAX).contains(&name.len()) {
         return Err(Problem::Field { name: "name", expected: "1 to 255 bytes" });
@@ -176,6 +178,7 @@ async fn keyed(door: &Inner, shelf: &Shelf, mut request: Request) -> Result<Resp
     }
     let mut acting = Acting::of(&door.hub, &request).await?;
     let body = request.body_up_to(door.config.body_bytes_max).await?;
+    is_object(&body)?;
     let Wish { file } = serde_json::from_slice(&body).map_err(|error| Problem::NotJson(error.to_string()))?;
     shelf.file_for(door, &mut acting, &file).await?;
     let (key, until) = shelf.keys.make(door.hub.now().wall, &file).await?;
