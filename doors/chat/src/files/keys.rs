@@ -1,14 +1,13 @@
 //! Keys in addresses, for `<img>` and players, which show no credentials: one file, one hour, signed.
 //!
-//! A key is the second until which it is good and an HMAC-SHA256 (RFC 2104) of that and the file's id, cut to 128 bits
-//! (§5). Whoever has it can read the file until then, so it is made only for who may, and never logged.
+//! A key is the second until which it is good and an HMAC-SHA256 (RFC 2104) of that and the file's id. Whoever has it can read the file until then, so it is made only for who may, and never logged.
 
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use ring::{constant_time, hmac};
+use ring::hmac;
 use yizhan_hub::{StoreError, Table, store::Expect};
 use yizhan_talk::Timestamp;
 
@@ -20,8 +19,6 @@ const SECRET: &[u8] = b"files";
 const SECRET_BYTES: usize = 32;
 /// Bytes of the time in a key.
 const TIME_BYTES: usize = 8;
-/// Bytes of the signature in a key.
-const MAC_BYTES: usize = 16;
 
 /// Makes and checks keys.
 pub(crate) struct Keys {
@@ -43,7 +40,7 @@ impl Keys {
     pub(crate) async fn make(&self, now: Timestamp, file: &str) -> Result<(String, Timestamp), StoreError> {
         let until = now.as_millis() / 1000 + KEY_FOR.as_secs();
         let mut key = until.to_be_bytes().to_vec();
-        key.extend_from_slice(&mac(&*self.signer().await?, until, file));
+        key.extend_from_slice(hmac::sign(&*self.signer().await?, &signed(until, file)).as_ref());
         Ok((BASE64URL.encode(key), Timestamp::from_millis(until * 1000)))
     }
 
@@ -53,11 +50,10 @@ impl Keys {
     /// The store failed.
     pub(crate) async fn fits(&self, now: Timestamp, file: &str, key: &str) -> Result<bool, StoreError> {
         let Ok(key) = BASE64URL.decode(key) else { return Ok(false) };
-        let Some((time, signed)) = key.split_at_checked(TIME_BYTES) else { return Ok(false) };
+        let Some((time, tag)) = key.split_at_checked(TIME_BYTES) else { return Ok(false) };
         let until = time.try_into().map_or(0, u64::from_be_bytes);
-        let expected = mac(&*self.signer().await?, until, file);
-        let same = constant_time::verify_slices_are_equal(&expected, signed).is_ok();
-        Ok(same && now.as_millis() / 1000 <= until)
+        let good = hmac::verify(&*self.signer().await?, &signed(until, file), tag).is_ok();
+        Ok(good && now.as_millis() / 1000 <= until)
     }
 
     async fn signer(&self) -> Result<Arc<hmac::Key>, StoreError> {
@@ -87,13 +83,11 @@ impl Keys {
     }
 }
 
-fn mac(signer: &hmac::Key, until: u64, file: &str) -> [u8; MAC_BYTES] {
-    let mut context = hmac::Context::with_key(signer);
-    context.update(&until.to_be_bytes());
-    context.update(file.as_bytes());
-    let mut cut = [0; MAC_BYTES];
-    cut.copy_from_slice(&context.sign().as_ref()[..MAC_BYTES]);
-    cut
+/// What a signature is of.
+fn signed(until: u64, file: &str) -> Vec<u8> {
+    let mut signed = until.to_be_bytes().to_vec();
+    signed.extend_from_slice(file.as_bytes());
+    signed
 }
 
 #[cfg(test)]
