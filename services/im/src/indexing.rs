@@ -186,7 +186,10 @@ impl Im {
                 give_way().await;
             }
         }
-        if reader.untold && self.inner.indexing.rebuilt.load(SeqCst) > 0 && search.apply(Vec::new(), reader.through()).is_ok() {
+        if reader.untold
+            && self.inner.indexing.rebuilt.load(SeqCst) > 0
+            && search.apply(Vec::new(), reader.through()).is_ok()
+        {
             reader.untold = false;
         }
         self.tell_progress(&*journal, reader);
@@ -264,10 +267,15 @@ impl Im {
         if told.event == "dismiss" {
             return Ok(Some(Indexed::RemoveConversation(id.into())));
         }
-        let (Some(seq), "edit" | "recall" | "burn") = (told.message_seq, told.event.as_str()) else { return Ok(None) };
+        let (Some(seq), "edit" | "recall" | "burn") = (told.message_seq, told.event.as_str()) else {
+            return Ok(None);
+        };
         reader.touch(self, id, seq);
         let (topic, key) = (names::messages(id), overlay_key(id, seq));
-        let (range, one) = (Range::Between(seq.saturating_sub(1), seq.saturating_add(1)), PageSize { records_max: 1, bytes_max: 1 });
+        let (range, one) = (
+            Range::Between(seq.saturating_sub(1), seq.saturating_add(1)),
+            PageSize { records_max: 1, bytes_max: 1 },
+        );
         let record = journal.history(&topic, range, one).await?.records.pop();
         let row = self.inner.ledger.table().get(&key).await?;
         let overlay = row.map(|(row, _)| parsed::<Overlay>(&key, &row)).transpose()?;

@@ -116,13 +116,23 @@ impl Model {
             }
             Step::Recall(seq) => {
                 let said = self.said.get_mut(seq).unwrap();
-                *said = Said { by: said.by, replies: said.replies, thread: said.thread, recalled: true, ..Said::default() };
+                *said = Said {
+                    by: said.by,
+                    replies: said.replies,
+                    thread: said.thread,
+                    recalled: true,
+                    ..Said::default()
+                };
             }
             Step::React(seq, emoji, off) => {
                 let said = self.said.get_mut(seq).unwrap();
                 if !said.recalled {
                     let users = said.reactions.entry(*emoji).or_default();
-                    if *off { users.remove(&user) } else { users.insert(user) };
+                    if *off {
+                        users.remove(&user)
+                    } else {
+                        users.insert(user)
+                    };
                     said.reactions.retain(|_, users| !users.is_empty());
                 }
             }
@@ -148,9 +158,10 @@ fn asked(id: &str, step: &Step, text: &str) -> (&'static str, Value) {
     let content = json!({ "kind": "text", "text": text });
     match step {
         Step::Send => ("send", json!({ "conversation": id, "content": content })),
-        Step::InThread(root) => {
-            ("send", json!({ "conversation": id, "content": { "kind": "text", "text": text, "thread": root } }))
-        }
+        Step::InThread(root) => (
+            "send",
+            json!({ "conversation": id, "content": { "kind": "text", "text": text, "thread": root } }),
+        ),
         Step::Edit(seq) => ("edit", json!({ "conversation": id, "seq": seq, "content": content })),
         Step::Recall(seq) => ("recall", json!({ "conversation": id, "seq": seq })),
         Step::React(seq, emoji, off) => {
@@ -165,7 +176,7 @@ fn asked(id: &str, step: &Step, text: &str) -> (&'static str, Value) {
 /// A message as the server shows it, in the model's words.
 fn shown(message: &Value, me: usize, threads: &BTreeMap<u64, Option<u64>>) -> (u64, Said) {
     let seq = message["seq"].as_u64().unwrap();
-    let place = |name: &Value| USERS.iter().position(|user| name == user).unwrap();
+    let place = |name: &Value| USERS.iter().position(|user| name.as_str() == Some(*user)).unwrap();
     let mut said = Said {
         by: place(&message["from"]),
         text: message["content"]["text"].as_str().unwrap_or_default().to_owned(),
@@ -211,7 +222,8 @@ async fn compare(world: &World, id: &str, model: &Model) {
 
 async fn run(turns: Vec<Turn>) {
     let mut world = World::new().await;
-    let made = world.ask("ann", "create", json!({ "kind": "group", "title": "g", "members": ["bob", "dan"] })).await;
+    let made =
+        world.ask("ann", "create", json!({ "kind": "group", "title": "g", "members": ["bob", "dan"] })).await;
     let id = made["id"].as_str().unwrap().to_owned();
     let mut model = Model::default();
     for (n, turn) in turns.into_iter().enumerate() {
@@ -247,7 +259,9 @@ async fn run(turns: Vec<Turn>) {
                     continue;
                 }
                 let contended = match step {
-                    Step::InThread(seq) | Step::Edit(seq) | Step::React(seq, ..) | Step::Pin(seq, _) => recalled(*seq),
+                    Step::InThread(seq) | Step::Edit(seq) | Step::React(seq, ..) | Step::Pin(seq, _) => {
+                        recalled(*seq)
+                    }
                     _ => false,
                 };
                 assert!(contended || answer.is_ok() == *takes, "{} {step:?}: {answer:?}", USERS[*user]);
