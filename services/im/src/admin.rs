@@ -9,13 +9,14 @@ use serde_json::Value;
 use yizhan_hub::{Principal, service::Caller};
 
 use crate::{
+    changing::OfMessage,
     content::Content,
     conversation::Info,
     denied::Wrong,
     im::Im,
     load::parsed,
     names::Kind,
-    op::{Nothing, Op, admin_op},
+    op::{Done, Nothing, Op, admin_op},
     person::Person,
 };
 
@@ -188,19 +189,37 @@ struct Stats {
 
 pub(crate) fn operations() -> Vec<Op> {
     vec![
-        admin_op("admin/as", "Does anything in somebody's name: sends, makes groups, changes members.", |im: Im, caller: Caller, input: As| async move {
-            im.act_as(&caller, input).await
-        }),
-        admin_op("admin/users", "People who have used conversations.", |im: Im, _: Caller, input: Paged| async move {
-            im.users(input).await
-        }),
+        admin_op(
+            "admin/as",
+            "Does anything in somebody's name: sends, makes groups, changes members.",
+            |im: Im, caller: Caller, input: As| async move { im.act_as(&caller, input).await },
+        ),
+        admin_op(
+            "admin/users",
+            "People who have used conversations.",
+            |im: Im, _: Caller, input: Paged| async move { im.users(input).await },
+        ),
         admin_op("admin/conversations", "All conversations.", |im: Im, _: Caller, input: Paged| async move {
             im.all_conversations(input).await
         }),
-        admin_op("admin/broadcast", "Sends a message to many people, each in a conversation of their own.", |im: Im, caller: Caller, input: Broadcast| async move {
-            im.broadcast(&caller, input).await
+        admin_op(
+            "admin/broadcast",
+            "Sends a message to many people, each in a conversation of their own.",
+            |im: Im, caller: Caller, input: Broadcast| async move { im.broadcast(&caller, input).await },
+        ),
+        admin_op(
+            "admin/recall",
+            "Takes a message back, whoever sent it and whenever.",
+            |im: Im, caller: Caller, input: OfMessage| async move {
+                let conversation = im.conversation(&input.conversation).await?;
+                let record = im.record(&conversation, input.seq).await?;
+                im.take_back(&conversation, &record, &caller.sender(), |_| Ok(())).await?;
+                Ok(Done {})
+            },
+        ),
+        admin_op("admin/stats", "Figures, at this moment.", |im: Im, _: Caller, _: Nothing| async move {
+            im.stats().await
         }),
-        admin_op("admin/stats", "Figures, at this moment.", |im: Im, _: Caller, _: Nothing| async move { im.stats().await }),
     ]
 }
 
@@ -232,13 +251,18 @@ impl Im {
     }
 
     /// Rows with a prefix, and where to go on.
-    async fn page(&self, prefix: &str, input: &Paged) -> Result<(Vec<(String, Bytes)>, Option<String>), Wrong> {
+    async fn page(
+        &self,
+        prefix: &str,
+        input: &Paged,
+    ) -> Result<(Vec<(String, Bytes)>, Option<String>), Wrong> {
         let limit = input.limit.unwrap_or(100).clamp(1, PAGE_MAX);
         let after = input.after.as_ref().map(|after| format!("{prefix}{after}"));
         let after = after.as_ref().map(String::as_bytes);
         let rows = self.inner.ledger.table().scan(prefix.as_bytes(), after, limit + 1).await?;
         let more = rows.len() > limit;
-        let name = |key: &Bytes| String::from_utf8_lossy(key.get(prefix.len()..).unwrap_or_default()).into_owned();
+        let name =
+            |key: &Bytes| String::from_utf8_lossy(key.get(prefix.len()..).unwrap_or_default()).into_owned();
         let rows: Vec<_> = rows.into_iter().take(limit).map(|(key, value)| (name(&key), value)).collect();
         let next = rows.last().filter(|_| more).map(|(name, _)| name.clone());
         Ok((rows, next))

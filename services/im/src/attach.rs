@@ -167,7 +167,9 @@ impl Im {
             return Ok(());
         }
         if config.devices_full == DevicesFull::Refuse {
-            return Err(Wrong::NotAllowed("you are signed in on as many devices as are allowed: sign out on one"));
+            return Err(Wrong::NotAllowed(
+                "you are signed in on as many devices as are allowed: sign out on one",
+            ));
         }
         let mut gone: Vec<_> = alike.into_iter().take(over_platform).collect();
         let others = here.into_iter().filter(|a| !gone.iter().any(|g| g.session == a.session));

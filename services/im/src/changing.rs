@@ -144,7 +144,12 @@ impl Im {
     ///
     /// # Errors
     /// They are not in the conversation; [`Wrong::NoSuch`] where they do not see such a message.
-    pub(crate) async fn seen(&self, conversation: &Conversation, me: &str, seq: u64) -> Result<Arc<Record>, Wrong> {
+    pub(crate) async fn seen(
+        &self,
+        conversation: &Conversation,
+        me: &str,
+        seq: u64,
+    ) -> Result<Arc<Record>, Wrong> {
         self.sees(conversation, me, seq)?;
         let record = self.record(conversation, seq).await?;
         // One may have been removed, or the message deleted, meanwhile.
@@ -157,7 +162,11 @@ impl Im {
         let state = conversation.lock();
         let member = state.member(me)?;
         // Whether it is there at all, the journal knows: it may not have been heard yet.
-        if seq > 0 && member.sees(seq, state.info.from_join(), now) { Ok(()) } else { Err(Wrong::NoSuch("message")) }
+        if seq > 0 && member.sees(seq, state.info.starts_at_join(), now) {
+            Ok(())
+        } else {
+            Err(Wrong::NoSuch("message"))
+        }
     }
 
     /// Keeps what changed of a message, with these other rows, and announces it. To be called under the lock that the
@@ -218,7 +227,8 @@ impl Im {
         let (messages, events) = (&conversation.messages, &conversation.events);
         let Some(journal) = self.inner.hub.journal(messages) else { return Ok(()) };
         let one = PageSize { records_max: 1, bytes_max: 1 };
-        let said = journal.history(messages, Range::Between(seq.saturating_sub(1), seq.saturating_add(1)), one);
+        let said =
+            journal.history(messages, Range::Between(seq.saturating_sub(1), seq.saturating_add(1)), one);
         let Some(record) = said.await?.records.pop() else { return Ok(()) };
         journal.erase(messages, vec![seq]).await?;
         let Some(journal) = self.inner.hub.journal(events) else { return Ok(()) };

@@ -29,12 +29,12 @@ const RECALLED_MAX: usize = 1000;
 /// Messages to all whose numbers are remembered for counting mentions.
 const MENTIONS_ALL_MAX: usize = 1000;
 /// Members whose cursors everybody sees as they move; in larger groups senders ask.
-pub const CURSORS_MEMBERS_MAX: usize = 100;
+pub(crate) const CURSORS_MEMBERS_MAX: usize = 100;
 
 /// How one becomes a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, Default)]
 #[serde(rename_all = "lowercase")]
-pub enum Join {
+pub(crate) enum Join {
     /// A member (or only admins, see `invite`) brings one in.
     #[default]
     Invite,
@@ -47,7 +47,7 @@ pub enum Join {
 /// Who of a conversation may do something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, Default)]
 #[serde(rename_all = "lowercase")]
-pub enum Who {
+pub(crate) enum Who {
     /// Every member.
     #[default]
     All,
@@ -58,7 +58,7 @@ pub enum Who {
 /// How much of what was said before one came is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, Default)]
 #[serde(rename_all = "lowercase")]
-pub enum Shown {
+pub(crate) enum Shown {
     /// All of it.
     #[default]
     All,
@@ -244,7 +244,7 @@ impl Info {
     }
 
     /// Whether what was said before somebody came is not shown to them.
-    pub(crate) fn from_join(&self) -> bool {
+    pub(crate) fn starts_at_join(&self) -> bool {
         self.history == Shown::Joined
     }
 

@@ -58,8 +58,11 @@ impl Im {
         let mut info = Info::new(Kind::Direct, "".into(), at);
         let new = Member { joined_at: at, changed_at: at, ..Member::default() };
         info.pair = vec![one.clone(), other.clone()];
-        let members: FxHashMap<Arc<str>, Member> =
-            [one.clone(), other].into_iter().zip(blocks).map(|(user, blocks)| (user, Member { blocks, ..new.clone() })).collect();
+        let members: FxHashMap<Arc<str>, Member> = [one.clone(), other]
+            .into_iter()
+            .zip(blocks)
+            .map(|(user, blocks)| (user, Member { blocks, ..new.clone() }))
+            .collect();
         info.members = members.len() as u64;
         let head = Head { active_at: at, ..Head::default() };
         // Where another one was quicker, that one is taken, and its rows are in line already.
@@ -99,7 +102,13 @@ impl Im {
                 let mut state = conversation.lock();
                 let at = self.now().wall.as_millis();
                 let newest = state.head.newest;
-                let new = Member { joined_at: at, changed_at: at, read: newest, cleared: newest, ..Member::default() };
+                let new = Member {
+                    joined_at: at,
+                    changed_at: at,
+                    read: newest,
+                    cleared: newest,
+                    ..Member::default()
+                };
                 let rows = conversation.rows_of_new(&user, &new);
                 state.members.insert(user, new);
                 state.info.members = state.members.len() as u64;

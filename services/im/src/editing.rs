@@ -56,12 +56,16 @@ struct Version {
 
 pub(crate) fn operations() -> Vec<Op> {
     vec![
-        op("edit", "Changes what one's own message says.", |im: Im, caller: Caller, input: ToEdit| async move {
-            im.edit(caller, input).await
-        }),
-        op("edits", "What a message said before it was edited.", |im: Im, caller: Caller, input: OfMessage| async move {
-            im.edits(caller, input).await
-        }),
+        op(
+            "edit",
+            "Changes what one's own message says.",
+            |im: Im, caller: Caller, input: ToEdit| async move { im.edit(caller, input).await },
+        ),
+        op(
+            "edits",
+            "What a message said before it was edited.",
+            |im: Im, caller: Caller, input: OfMessage| async move { im.edits(caller, input).await },
+        ),
     ]
 }
 
@@ -100,7 +104,8 @@ impl Im {
             let overlay = self.overlay_now(&conversation, &mut state, seq)?;
             let before = edited(Some(overlay))?;
             let same = before.unwrap_or(&original) == &content;
-            let shown = before.map_or(Edited { at: record.at.as_millis(), count: 0 }, |_| Edited::of(overlay));
+            let shown =
+                before.map_or(Edited { at: record.at.as_millis(), count: 0 }, |_| Edited::of(overlay));
             if same {
                 (shown, None)
             } else {
@@ -163,7 +168,10 @@ pub(crate) fn edited(overlay: Option<&Overlay>) -> Result<Option<&Content>, Wron
 /// New words with all that an edit does not change.
 fn of_same_message(content: Content, original: &Content) -> Result<Content, Wrong> {
     if content.kind != original.kind {
-        return Err(Wrong::BadContent(format!("an edited message stays what it is: '{}'", original.kind.name())));
+        return Err(Wrong::BadContent(format!(
+            "an edited message stays what it is: '{}'",
+            original.kind.name()
+        )));
     }
     if matches!(content.kind, What::Forward | What::Merged) {
         return Err(Wrong::BadContent("what others said is forwarded as it is, and not edited".to_owned()));

@@ -19,7 +19,7 @@ use crate::{
 
 /// A conversation as one of its members sees it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its id.
     pub id: Arc<str>,
     /// The topic of its messages.
@@ -92,7 +92,7 @@ pub struct Entry {
 
 /// What a conversation says of itself beyond what lists show.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct About {
+pub(crate) struct About {
     /// What it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
@@ -148,7 +148,7 @@ impl Entry {
     /// Of the rows; without the last message and the cursors.
     pub(crate) fn of(id: &Arc<str>, info: &Info, member: &Member, head: &Head, me: &str, now: u64) -> Self {
         let some = |at: u64| (at > 0).then_some(at);
-        let from_join = info.from_join();
+        let from_join = info.starts_at_join();
         Self {
             id: id.clone(),
             topic: names::messages(id).as_str().to_owned(),
@@ -207,7 +207,7 @@ impl Im {
                 entry.cursors = state.members.iter().map(cursor).collect();
             }
             entry.info = Some(About::of(&state.info));
-            let shown = |record: &_| member.shows(seq_of(record), state.info.from_join());
+            let shown = |record: &_| member.shows(seq_of(record), state.info.starts_at_join());
             (entry, state.head.last.clone().filter(shown))
         };
         if let Some(last) = last {

@@ -62,12 +62,16 @@ struct Erased {
 
 pub(crate) fn operations() -> Vec<Op> {
     vec![
-        admin_op("admin/export", "All that is known of somebody, page by page.", |im: Im, caller: Caller, input: Export| async move {
-            im.export(&caller, input).await
-        }),
-        admin_op("admin/erase", "Erases somebody: what they said, their files, friends, groups and profile.", |im: Im, caller: Caller, input: OfUser| async move {
-            im.erase_person(&caller, &input.user).await
-        }),
+        admin_op(
+            "admin/export",
+            "All that is known of somebody, page by page.",
+            |im: Im, caller: Caller, input: Export| async move { im.export(&caller, input).await },
+        ),
+        admin_op(
+            "admin/erase",
+            "Erases somebody: what they said, their files, friends, groups and profile.",
+            |im: Im, caller: Caller, input: OfUser| async move { im.erase_person(&caller, &input.user).await },
+        ),
     ]
 }
 
@@ -165,20 +169,27 @@ impl Im {
         };
         written.await?;
         for session in self.inner.online.of(&user) {
-            let close = yizhan_talk::Close::new(4012, "what is known of you was erased", yizhan_talk::Again::Never);
+            let close =
+                yizhan_talk::Close::new(4012, "what is known of you was erased", yizhan_talk::Again::Never);
             (self.inner.seams.kick)(session.session, close);
         }
         Ok(erased)
     }
 
     /// Takes back everything that somebody said in a conversation.
-    async fn erase_words(&self, conversation: &Arc<crate::conversation::Conversation>, user: &str) -> Result<u64, Wrong> {
+    async fn erase_words(
+        &self,
+        conversation: &Arc<crate::conversation::Conversation>,
+        user: &str,
+    ) -> Result<u64, Wrong> {
         let (mut after, mut erased) = (0, 0);
         loop {
             let records = self.records(conversation, Range::After(after), PAGE).await?;
             let Some(last) = records.last() else { return Ok(erased) };
             after = last.seq;
-            for record in records.iter().filter(|r| *r.message.from.user == *user && !r.message.body.is_empty()) {
+            for record in
+                records.iter().filter(|r| *r.message.from.user == *user && !r.message.body.is_empty())
+            {
                 self.take_back(conversation, record, &seams::server(), |_| Ok(())).await?;
                 erased += 1;
             }
@@ -186,7 +197,11 @@ impl Im {
     }
 
     /// Takes somebody out of a conversation; a group of theirs goes to another one.
-    async fn go_away(&self, them: &Caller, conversation: &Arc<crate::conversation::Conversation>) -> Result<(), Wrong> {
+    async fn go_away(
+        &self,
+        them: &Caller,
+        conversation: &Arc<crate::conversation::Conversation>,
+    ) -> Result<(), Wrong> {
         let user = &them.who.user;
         let heir = {
             let state = conversation.lock();

@@ -20,7 +20,9 @@ impl Im {
     pub(crate) async fn complete_forward(&self, caller: &Caller, content: &mut Content) -> Result<(), Wrong> {
         match content.kind {
             What::Forward => {
-                let (Some(conversation), Some(seq)) = (&content.conversation, content.seq) else { return Ok(()) };
+                let (Some(conversation), Some(seq)) = (&content.conversation, content.seq) else {
+                    return Ok(());
+                };
                 content.origin = Some(Box::new(self.original(caller, conversation, seq).await?));
             }
             What::Merged => {
@@ -31,7 +33,9 @@ impl Im {
             _ => return Ok(()),
         }
         if depth(content) > DEPTH_MAX {
-            return Err(Wrong::BadContent(format!("merged messages lie in each other at most {DEPTH_MAX} times")));
+            return Err(Wrong::BadContent(format!(
+                "merged messages lie in each other at most {DEPTH_MAX} times"
+            )));
         }
         Ok(())
     }
@@ -77,6 +81,7 @@ impl Im {
 /// How deep messages of several lie in this one.
 fn depth(content: &Content) -> usize {
     let inside = content.items.iter().filter_map(|item| item.origin.as_deref());
-    let deepest = inside.chain(content.origin.as_deref()).map(|origin| depth(&origin.content)).max().unwrap_or(0);
+    let deepest =
+        inside.chain(content.origin.as_deref()).map(|origin| depth(&origin.content)).max().unwrap_or(0);
     deepest + usize::from(content.kind == What::Merged)
 }

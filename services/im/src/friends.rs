@@ -109,23 +109,33 @@ struct FriendEvent<'a> {
 pub(crate) fn operations() -> Vec<Op> {
     vec![
         op("friends", "One's friends, and who would be.", |im: Im, caller: Caller, _: Nothing| async move {
-            Ok(im.friends(&*im.person(&caller.who.user).await?.lock()))
+            Ok(im.friends(&im.person(&caller.who.user).await?.lock()))
         }),
-        op("befriend", "Asks somebody to be a friend.", |im: Im, caller: Caller, input: Befriend| async move {
-            im.befriend(&caller, input).await
-        }),
-        op("befriended", "Answers somebody who asked.", |im: Im, caller: Caller, input: Befriended| async move {
-            im.befriended(&caller, input).await
-        }),
-        op("unfriend", "Ends a friendship, on both sides.", |im: Im, caller: Caller, input: OfUser| async move {
-            im.unfriend(&caller, &input.user).await
-        }),
-        op("remark", "What one calls a friend, and where they belong.", |im: Im, caller: Caller, input: Remark| async move {
-            im.remark(&caller, input).await
-        }),
-        op("block", "Nothing of somebody comes any more.", |im: Im, caller: Caller, input: OfUser| async move {
-            im.block(&caller, &input.user, true).await
-        }),
+        op(
+            "befriend",
+            "Asks somebody to be a friend.",
+            |im: Im, caller: Caller, input: Befriend| async move { im.befriend(&caller, input).await },
+        ),
+        op(
+            "befriended",
+            "Answers somebody who asked.",
+            |im: Im, caller: Caller, input: Befriended| async move { im.befriended(&caller, input).await },
+        ),
+        op(
+            "unfriend",
+            "Ends a friendship, on both sides.",
+            |im: Im, caller: Caller, input: OfUser| async move { im.unfriend(&caller, &input.user).await },
+        ),
+        op(
+            "remark",
+            "What one calls a friend, and where they belong.",
+            |im: Im, caller: Caller, input: Remark| async move { im.remark(&caller, input).await },
+        ),
+        op(
+            "block",
+            "Nothing of somebody comes any more.",
+            |im: Im, caller: Caller, input: OfUser| async move { im.block(&caller, &input.user, true).await },
+        ),
         op("unblock", "Somebody may write again.", |im: Im, caller: Caller, input: OfUser| async move {
             im.block(&caller, &input.user, false).await
         }),
@@ -229,7 +239,11 @@ impl Im {
             let was = mine.friends.remove(&other.user).is_some() | mine.asked.remove(&other.user).is_some();
             theirs.friends.remove(&me.user);
             theirs.asked_by.remove(&me.user);
-            if was { Ok(self.inner.ledger.commit([me.row(mine), other.row(theirs)])) } else { Err(Wrong::NoSuch("friend")) }
+            if was {
+                Ok(self.inner.ledger.commit([me.row(mine), other.row(theirs)]))
+            } else {
+                Err(Wrong::NoSuch("friend"))
+            }
         })?;
         written.await?;
         self.tell_friend(&me.user, "removed", &other.user, None);
@@ -297,8 +311,8 @@ impl Im {
 }
 
 fn befriend(me: &Known, mine: &mut Person, other: &Known, theirs: &mut Person, at: u64) {
-    mine.friends.entry(other.user.clone()).or_insert(Friend { since: at, ..Friend::default() });
-    theirs.friends.entry(me.user.clone()).or_insert(Friend { since: at, ..Friend::default() });
+    mine.friends.entry(other.user.clone()).or_insert_with(|| Friend { since: at, ..Friend::default() });
+    theirs.friends.entry(me.user.clone()).or_insert_with(|| Friend { since: at, ..Friend::default() });
     for (person, of) in [(mine, &other.user), (theirs, &me.user)] {
         person.asked.remove(of);
         person.asked_by.remove(of);

@@ -3,14 +3,14 @@
 //! Effects are applied in the order of the journal, and may be applied again: after a crash everything behind the
 //! place that was saved with the rows is.
 
-use std::{
-    sync::Arc,
-    task::Context,
-};
+use std::{sync::Arc, task::Context};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use yizhan_hub::{Batch, Filter, Position, Record, StoreError, Topic, store::{PageSize, emptied}};
+use yizhan_hub::{
+    Batch, Filter, Position, Record, StoreError, Topic,
+    store::{PageSize, emptied},
+};
 
 use crate::{
     conversation::{Conversation, State},
@@ -61,9 +61,8 @@ impl Im {
     /// Records of one topic are safe.
     pub(crate) fn hear(&self, records: &[Arc<Record>]) {
         let Some(first) = records.first() else { return };
-        let id = match Place::of(first.message.topic.as_str()) {
-            Some(Place::Messages(id) | Place::Events(id)) => id,
-            _ => return,
+        let Some(Place::Messages(id) | Place::Events(id)) = Place::of(first.message.topic.as_str()) else {
+            return;
         };
         self.inner.pushing.nudge();
         self.inner.indexing.wake();
@@ -120,7 +119,8 @@ impl Im {
             state.head.newest = record.seq;
             state.head.active_at = at;
             // One may be recalled before it is heard.
-            let emptied = if state.info.is_recalled(record.seq) { emptied(record).map(Arc::new) } else { None };
+            let emptied =
+                if state.info.is_recalled(record.seq) { emptied(record).map(Arc::new) } else { None };
             state.head.last = Some(emptied.unwrap_or_else(|| record.clone()));
         }
         let from = &record.message.from.user;

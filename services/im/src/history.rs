@@ -102,17 +102,21 @@ struct Changed {
 
 pub(crate) fn operations() -> Vec<Op> {
     vec![
-        op("history", "Messages of a conversation, page by page.", |im: Im, caller: Caller, input: History| async move {
-            im.history(caller, input).await
-        }),
+        op(
+            "history",
+            "Messages of a conversation, page by page.",
+            |im: Im, caller: Caller, input: History| async move { im.history(caller, input).await },
+        ),
         op("message", "One message.", |im: Im, caller: Caller, input: OfMessage| async move {
             let conversation = im.conversation(&input.conversation).await?;
             let found = im.messages(&conversation, &caller.who.user, std::iter::once(input.seq)).await?;
             found.into_iter().next().ok_or(Wrong::NoSuch("message"))
         }),
-        op("changes", "What changed in a conversation: the events after one.", |im: Im, caller: Caller, input: Changes| async move {
-            im.changes(caller, input).await
-        }),
+        op(
+            "changes",
+            "What changed in a conversation: the events after one.",
+            |im: Im, caller: Caller, input: Changes| async move { im.changes(caller, input).await },
+        ),
     ]
 }
 
@@ -159,7 +163,13 @@ impl Im {
     }
 
     /// Messages before a number, the newest ones.
-    async fn older(&self, conversation: &Arc<Conversation>, wanted: &Wanted<'_>, before: u64, limit: usize) -> Result<Found, Wrong> {
+    async fn older(
+        &self,
+        conversation: &Arc<Conversation>,
+        wanted: &Wanted<'_>,
+        before: u64,
+        limit: usize,
+    ) -> Result<Found, Wrong> {
         let low = self.lowest(conversation, wanted.me)?;
         let mut found = Found { messages: VecDeque::new(), next: None };
         let Some(journal) = self.inner.hub.journal(&conversation.messages) else { return Ok(found) };
@@ -190,7 +200,13 @@ impl Im {
     }
 
     /// Messages after a number, the oldest ones.
-    async fn newer(&self, conversation: &Arc<Conversation>, wanted: &Wanted<'_>, after: u64, limit: usize) -> Result<Found, Wrong> {
+    async fn newer(
+        &self,
+        conversation: &Arc<Conversation>,
+        wanted: &Wanted<'_>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Found, Wrong> {
         let mut after = after.max(self.lowest(conversation, wanted.me)?);
         let mut found = Found { messages: VecDeque::new(), next: None };
         let Some(journal) = self.inner.hub.journal(&conversation.messages) else { return Ok(found) };
@@ -239,7 +255,7 @@ impl Im {
     /// Nothing up to here is shown to somebody.
     fn lowest(&self, conversation: &Conversation, me: &str) -> Result<u64, Wrong> {
         let state = conversation.lock();
-        Ok(state.member(me)?.hidden_through(state.info.from_join()))
+        Ok(state.member(me)?.hidden_through(state.info.starts_at_join()))
     }
 
     /// Those of these records that are wanted and seen, as they are now.
@@ -252,7 +268,7 @@ impl Im {
         let now = self.now().wall;
         let seen: Vec<&Arc<Record>> = {
             let state = conversation.lock();
-            let (member, from_join) = (state.member(wanted.me)?, state.info.from_join());
+            let (member, from_join) = (state.member(wanted.me)?, state.info.starts_at_join());
             let sees = |r: &&Arc<Record>| {
                 member.sees(r.seq, from_join, now.as_millis()) && !r.is_expired(now) && wanted.may_be(r)
             };
@@ -310,15 +326,18 @@ impl Im {
             let page = journal.history(&conversation.events, Range::After(after), page).await?;
             looked.at(&page.records);
             let state = conversation.lock();
-            let (member, from_join) = (state.member(me)?, state.info.from_join());
+            let (member, from_join) = (state.member(me)?, state.info.starts_at_join());
             let low = member.hidden_through(from_join);
             for record in &page.records {
                 after = record.seq;
                 // One that said what a recalled message had said was erased.
-                let Ok(mut event) = serde_json::from_slice::<Map<String, Value>>(&record.message.body) else { continue };
+                let Ok(mut event) = serde_json::from_slice::<Map<String, Value>>(&record.message.body) else {
+                    continue;
+                };
                 let about = event.get("message_seq").and_then(Value::as_u64);
                 let when = event.get("after").and_then(Value::as_u64);
-                let hidden = about.is_some_and(|seq| !member.sees(seq, from_join, caller.now.wall.as_millis()))
+                let hidden = about
+                    .is_some_and(|seq| !member.sees(seq, from_join, caller.now.wall.as_millis()))
                     || (from_join && when.is_some_and(|when| when < low.min(member.joined_seq)));
                 if !hidden {
                     event.insert("seq".to_owned(), record.seq.into());

@@ -199,15 +199,6 @@ impl Im {
         (op.run)(self.clone(), caller, body).await
     }
 
-    /// Gives a batch to the streams of these users, as far as they are here.
-    pub(crate) fn deliver<'a>(&self, users: impl Iterator<Item = &'a Arc<str>>, batch: &Arc<Batch>) {
-        let mut streams = Vec::new();
-        self.inner.online.streams(users, &mut streams);
-        for stream in streams {
-            self.inner.hub.deliver(&stream, batch);
-        }
-    }
-
     /// Tells users something that is not kept: a record of `topic` in their streams.
     pub(crate) fn tell<'a>(
         &self,
@@ -272,9 +263,7 @@ impl Service for Im {
             }
             Some(Place::Stream(user)) => action == Action::Subscribe && user == *who.user,
             None => {
-                topic.as_str() == PUSH
-                    && action == Action::Subscribe
-                    && (self.inner.seams.administers)(who)
+                topic.as_str() == PUSH && action == Action::Subscribe && (self.inner.seams.administers)(who)
             }
         }
     }
@@ -325,9 +314,12 @@ impl Im {
     }
 }
 
+/// Some of the conversations, by id.
+type Shard = Mutex<FxHashMap<Arc<str>, Arc<Conversation>>>;
+
 /// Conversations in memory.
 pub(crate) struct Conversations {
-    shards: Box<[Mutex<FxHashMap<Arc<str>, Arc<Conversation>>>]>,
+    shards: Box<[Shard]>,
 }
 
 impl Default for Conversations {
@@ -337,7 +329,7 @@ impl Default for Conversations {
 }
 
 impl Conversations {
-    fn shard(&self, id: &str) -> &Mutex<FxHashMap<Arc<str>, Arc<Conversation>>> {
+    fn shard(&self, id: &str) -> &Shard {
         use std::hash::BuildHasher as _;
         // The map uses the low bits of the same hash; the shard takes others.
         &self.shards[(rustc_hash::FxBuildHasher.hash_one(id) >> 40) as usize % SHARDS]
@@ -354,9 +346,7 @@ impl Conversations {
 
     /// How many memberships are in memory.
     pub(crate) fn members(&self) -> usize {
-        let of = |shard: &Mutex<FxHashMap<Arc<str>, Arc<Conversation>>>| {
-            shard.lock().values().map(|c| c.lock().members.len() + 1).sum::<usize>()
-        };
+        let of = |shard: &Shard| shard.lock().values().map(|c| c.lock().members.len() + 1).sum::<usize>();
         self.shards.iter().map(of).sum()
     }
 

@@ -6,12 +6,7 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use yizhan_hub::{
-    Answer, SessionId,
-    link::Publish,
-    message::Sender,
-    service::Caller,
-};
+use yizhan_hub::{Answer, SessionId, link::Publish, message::Sender, service::Caller};
 use yizhan_talk::{Called, Now, Timestamp};
 
 use crate::{
@@ -78,7 +73,7 @@ enum Line {
         /// Its id in the other system.
         id: String,
         /// What it says.
-        content: Content,
+        content: Box<Content>,
     },
 }
 
@@ -101,9 +96,11 @@ struct BadLine {
 }
 
 pub(crate) fn operations() -> Vec<Op> {
-    vec![admin_op("admin/import", "People and history from another system.", |im: Im, caller: Caller, input: Import| async move {
-        im.import(&caller, input).await
-    })]
+    vec![admin_op(
+        "admin/import",
+        "People and history from another system.",
+        |im: Im, caller: Caller, input: Import| async move { im.import(&caller, input).await },
+    )]
 }
 
 fn reference(id: &str) -> Bytes {
@@ -121,7 +118,8 @@ impl Im {
         for (number, line) in input.lines.into_iter().enumerate() {
             let taken = match line {
                 Line::User { user, name, avatar, about, attributes } => {
-                    let data = json!({"name": name, "avatar": avatar, "about": about, "attributes": attributes});
+                    let data =
+                        json!({"name": name, "avatar": avatar, "about": about, "attributes": attributes});
                     self.ask_as(caller, &user, "set_profile", &data).await.map(|_| ())
                 }
                 Line::Conversation { id, kind, title, owner, members } => {
@@ -129,7 +127,7 @@ impl Im {
                 }
                 Line::Message { conversation, to, from, at, id, content } => {
                     let place = (conversation, to);
-                    match self.import_message(place, &from, at, id, content).await {
+                    match self.import_message(place, &from, at, id, *content).await {
                         Ok(called) => {
                             under_way.push((number, called));
                             continue;
@@ -145,7 +143,10 @@ impl Im {
                 Called::Done(answer) => answer,
                 Called::Later(answer) => answer.await,
             };
-            imported.note(number, if let Answer::Refused(refused) = answer { Err(refused.into()) } else { Ok(()) });
+            imported.note(
+                number,
+                if let Answer::Refused(refused) = answer { Err(refused.into()) } else { Ok(()) },
+            );
         }
         Ok(imported)
     }
@@ -207,7 +208,9 @@ impl Im {
         content.id = Some(id);
         content.check()?;
         if matches!(content.kind, What::Forward | What::Merged | What::Command) || content.kind.has_file() {
-            return Err(Wrong::BadContent("forwarded messages, files and commands are not imported".to_owned()));
+            return Err(Wrong::BadContent(
+                "forwarded messages, files and commands are not imported".to_owned(),
+            ));
         }
         let state = conversation.lock();
         state.member(&from)?;

@@ -106,7 +106,7 @@ impl Im {
         let (mut unread, mut mentions) = (0, 0);
         let mut ranked: Vec<(Rank, Row)> = Vec::with_capacity(rows.len());
         for row in rows {
-            let from_join = row.info.from_join();
+            let from_join = row.info.starts_at_join();
             let mentioned = row.member.mentions(me, &row.info.mentions_all, from_join);
             mentions += mentioned;
             unread += if row.member.rings(false, now) {
@@ -159,8 +159,9 @@ impl Im {
 
     /// Rows as entries, each with its last message.
     async fn shown(&self, me: &str, ranked: Vec<(Rank, Row)>, now: u64) -> Result<Vec<Entry>, Wrong> {
-        let visible =
-            |row: &Row| row.head.last.clone().filter(|last| row.member.shows(last.seq, row.info.from_join()));
+        let visible = |row: &Row| {
+            row.head.last.clone().filter(|last| row.member.shows(last.seq, row.info.starts_at_join()))
+        };
         let lasts: Vec<_> = ranked.iter().map(|(_, row)| visible(row)).collect();
         let keys: Vec<Bytes> = ranked
             .iter()

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
-use yizhan_hub::{Record, StoreError, Topic};
+use yizhan_hub::{StoreError, Topic};
 
 use crate::{
     conversation::{Conversation, Head, Info, index_prefix, info_key, member_key},
@@ -87,21 +87,23 @@ impl Im {
         let Some(journal) = self.inner.hub.journal(&names::messages(first)) else {
             return Ok(vec![Head::default(); of.len()]);
         };
-        let topics: Vec<Topic> = of.iter().flat_map(|(id, _)| [names::messages(id), names::events(id)]).collect();
+        let topics: Vec<Topic> =
+            of.iter().flat_map(|(id, _)| [names::messages(id), names::events(id)]).collect();
         let newest = journal.newest_each(&topics).await?;
         // Where retention took all of a topic, its numbers go on.
         let seqs = journal.newest_seqs(&topics);
-        let head = |(((_, created_at), of), seqs): ((&(Arc<str>, u64), &[Option<Arc<Record>>]), &[u64])| {
-            let (last, event) = (of.first().cloned().flatten(), of.get(1).cloned().flatten());
-            Head {
+        let mut heads = Vec::with_capacity(of.len());
+        for (((_, created_at), newest), seqs) in of.iter().zip(newest.chunks(2)).zip(seqs.chunks(2)) {
+            let (last, event) = (newest.first().cloned().flatten(), newest.get(1).cloned().flatten());
+            heads.push(Head {
                 newest: seqs.first().copied().unwrap_or(0),
                 changed: seqs.get(1).copied().unwrap_or(0),
                 changed_at: event.map_or(0, |r| r.at.as_millis()),
                 active_at: last.as_ref().map_or(*created_at, |r| r.at.as_millis()),
                 last,
-            }
-        };
-        Ok(of.iter().zip(newest.chunks(2)).zip(seqs.chunks(2)).map(head).collect())
+            });
+        }
+        Ok(heads)
     }
 
     /// Forgets conversations that nobody uses, where there are more memberships in memory than are wanted.

@@ -32,7 +32,7 @@ const DEVICES_MAX: usize = 16;
     Default,
 )]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub(crate) enum Role {
     /// Reads, and writes where the conversation lets members write.
     #[default]
     Member,
@@ -45,7 +45,7 @@ pub enum Role {
 /// When a message rings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, Default)]
 #[serde(rename_all = "lowercase")]
-pub enum Notify {
+pub(crate) enum Notify {
     /// Always.
     #[default]
     All,

@@ -34,7 +34,7 @@ const ROWS: usize = 1024;
 /// The lists of words. Upper and lower case of Latin letters are alike.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Words {
+pub(crate) struct Words {
     /// A message with one of these is not taken.
     pub refuse: Vec<String>,
     /// These become `*`.
@@ -136,23 +136,35 @@ struct SilencedUser {
 
 pub(crate) fn operations() -> Vec<Op> {
     vec![
-        admin_op("admin/words", "The lists of words that are refused, replaced or reported.", |im: Im, _: Caller, _: Nothing| async move {
-            Ok(im.inner.moderation.lists.read().words.clone())
-        }),
-        admin_op("admin/set_words", "Puts other lists of words in place; they hold at once.", |im: Im, _: Caller, input: Words| async move {
-            im.set_words(input).await
-        }),
-        admin_op("admin/silence", "Lets somebody say nothing for a time, in no conversation.", |im: Im, caller: Caller, input: Silence| async move {
-            im.silence(&caller, input).await
-        }),
-        admin_op("admin/silenced", "Who may not say anything.", |im: Im, caller: Caller, _: Nothing| async move {
-            let now = caller.now.wall.as_millis();
-            let silenced = im.inner.moderation.silenced.read();
-            let shown = |(user, until): (&Arc<str>, &u64)| SilencedUser { user: user.clone(), until: *until };
-            let mut users: Vec<_> = silenced.iter().filter(|(_, until)| **until > now).map(shown).collect();
-            users.sort_unstable_by(|a, b| a.user.cmp(&b.user));
-            Ok(Silenced { users })
-        }),
+        admin_op(
+            "admin/words",
+            "The lists of words that are refused, replaced or reported.",
+            |im: Im, _: Caller, _: Nothing| async move { Ok(im.inner.moderation.lists.read().words.clone()) },
+        ),
+        admin_op(
+            "admin/set_words",
+            "Puts other lists of words in place; they hold at once.",
+            |im: Im, _: Caller, input: Words| async move { im.set_words(input).await },
+        ),
+        admin_op(
+            "admin/silence",
+            "Lets somebody say nothing for a time, in no conversation.",
+            |im: Im, caller: Caller, input: Silence| async move { im.silence(&caller, input).await },
+        ),
+        admin_op(
+            "admin/silenced",
+            "Who may not say anything.",
+            |im: Im, caller: Caller, _: Nothing| async move {
+                let now = caller.now.wall.as_millis();
+                let silenced = im.inner.moderation.silenced.read();
+                let shown =
+                    |(user, until): (&Arc<str>, &u64)| SilencedUser { user: user.clone(), until: *until };
+                let mut users: Vec<_> =
+                    silenced.iter().filter(|(_, until)| **until > now).map(shown).collect();
+                users.sort_unstable_by(|a, b| a.user.cmp(&b.user));
+                Ok(Silenced { users })
+            },
+        ),
     ]
 }
 
@@ -173,7 +185,8 @@ impl Im {
             after = Some(last.clone());
             let mut silenced = self.inner.moderation.silenced.write();
             for (key, value) in &rows {
-                if let Some(user) = key.get(SILENCED.len()..).and_then(|user| std::str::from_utf8(user).ok()) {
+                if let Some(user) = key.get(SILENCED.len()..).and_then(|user| std::str::from_utf8(user).ok())
+                {
                     silenced.insert(user.into(), parsed(key, value)?);
                 }
             }
@@ -195,7 +208,15 @@ impl Im {
     pub(crate) fn flag(&self, user: &Arc<str>, conversation: &Arc<str>, seq: Option<u64>, word: String) {
         let (im, user, conversation) = (self.clone(), user.clone(), conversation.clone());
         let reporting = async move {
-            im.report(crate::seams::server().user, Some(user), Some(conversation), seq, Reason::Words, Some(word)).await
+            im.report(
+                crate::seams::server().user,
+                Some(user),
+                Some(conversation),
+                seq,
+                Reason::Words,
+                Some(word),
+            )
+            .await
         };
         drop(self.inner.chores.run(reporting));
     }

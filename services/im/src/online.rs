@@ -26,7 +26,7 @@ use crate::names;
     Ord,
 )]
 #[serde(rename_all = "lowercase")]
-pub enum Platform {
+pub(crate) enum Platform {
     /// A browser.
     Web,
     /// An iPhone or iPad.

@@ -114,16 +114,16 @@ impl Op {
 /// Nothing is asked with it.
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Nothing {}
+pub(crate) struct Nothing {}
 
 /// It was done, and there is nothing more to say.
 #[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
-pub struct Done {}
+pub(crate) struct Done {}
 
 /// Just a conversation.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct OfConversation {
+pub(crate) struct OfConversation {
     /// The conversation's id.
     pub conversation: String,
 }
@@ -131,7 +131,7 @@ pub struct OfConversation {
 /// Just a user.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct OfUser {
+pub(crate) struct OfUser {
     /// The user's name.
     pub user: String,
 }

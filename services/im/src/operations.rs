@@ -1,6 +1,10 @@
 //! All operations, part by part.
 
-use crate::{admin, attach, direct, discover, editing, erasing, files, friends, groups, history, importing, joining, list, members, moderation, op::Op, people, presence, reacting, recalling, receipts, reports, roles, rooms, search, send, settings, typing};
+use crate::{
+    admin, attach, direct, discover, editing, erasing, files, friends, groups, history, importing, joining,
+    list, members, moderation, op::Op, people, presence, reacting, recalling, receipts, reports, roles,
+    rooms, search, send, settings, typing,
+};
 
 /// The table of operations.
 pub(crate) fn all() -> Vec<Op> {

@@ -46,7 +46,7 @@ struct ByHandle {
 
 /// What a person says of themselves.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Profile {
+pub(crate) struct Profile {
     /// The account's name.
     pub user: Arc<str>,
     /// What they are called.
@@ -117,7 +117,7 @@ struct SetPrivacy {
 
 /// Who may do what.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
-pub struct Privacy {
+pub(crate) struct Privacy {
     /// Who sees whether one is here, and when one was here last.
     pub last_seen: ForWhom,
     /// Who may begin a direct conversation.
@@ -147,38 +147,57 @@ struct SetDnd {
 
 pub(crate) fn operations() -> Vec<Op> {
     vec![
-        op("profile", "What a person says of themselves.", |im: Im, caller: Caller, input: OfSomebody| async move {
-            let user = input.user.unwrap_or_else(|| caller.who.user.to_string());
-            let known = if user == *caller.who.user { im.person(&caller.who.user).await? } else { im.somebody(&user).await? };
-            let mut shown = im.profiles(&caller, &[known.user.clone()]).await?;
-            shown.pop().ok_or(Wrong::NoSuch("user"))
-        }),
-        op("profiles", "What people say of themselves.", |im: Im, caller: Caller, input: OfUsers| async move {
-            if input.users.len() > PROFILES_MAX {
-                return Err(Wrong::TooMany { what: "users", max: PROFILES_MAX });
-            }
-            let mut users: Vec<Arc<str>> = Vec::new();
-            for user in input.users.into_iter().map(Arc::from) {
-                if im.exists(&user).await? {
-                    users.push(user);
+        op(
+            "profile",
+            "What a person says of themselves.",
+            |im: Im, caller: Caller, input: OfSomebody| async move {
+                let user = input.user.unwrap_or_else(|| caller.who.user.to_string());
+                let known = if user == *caller.who.user {
+                    im.person(&caller.who.user).await?
+                } else {
+                    im.somebody(&user).await?
+                };
+                let mut shown = im.profiles(&caller, std::slice::from_ref(&known.user)).await?;
+                shown.pop().ok_or(Wrong::NoSuch("user"))
+            },
+        ),
+        op(
+            "profiles",
+            "What people say of themselves.",
+            |im: Im, caller: Caller, input: OfUsers| async move {
+                if input.users.len() > PROFILES_MAX {
+                    return Err(Wrong::TooMany { what: "users", max: PROFILES_MAX });
                 }
-            }
-            Ok(Profiles { profiles: im.profiles(&caller, &users).await? })
-        }),
-        op("set_profile", "Changes what one says of oneself.", |im: Im, caller: Caller, input: SetProfile| async move {
-            im.set_profile(&caller, input).await
-        }),
-        op("find", "The person with exactly this name.", |im: Im, caller: Caller, input: ByHandle| async move {
-            im.find(&caller, &input.handle).await
-        }),
-        op("privacy", "Who may see one, write to one, and bring one into groups.", |im: Im, caller: Caller, input: SetPrivacy| async move {
-            im.privacy(&caller, input).await
-        }),
+                let mut users: Vec<Arc<str>> = Vec::new();
+                for user in input.users.into_iter().map(Arc::from) {
+                    if im.exists(&user).await? {
+                        users.push(user);
+                    }
+                }
+                Ok(Profiles { profiles: im.profiles(&caller, &users).await? })
+            },
+        ),
+        op(
+            "set_profile",
+            "Changes what one says of oneself.",
+            |im: Im, caller: Caller, input: SetProfile| async move { im.set_profile(&caller, input).await },
+        ),
+        op(
+            "find",
+            "The person with exactly this name.",
+            |im: Im, caller: Caller, input: ByHandle| async move { im.find(&caller, &input.handle).await },
+        ),
+        op(
+            "privacy",
+            "Who may see one, write to one, and bring one into groups.",
+            |im: Im, caller: Caller, input: SetPrivacy| async move { im.privacy(&caller, input).await },
+        ),
         op("dnd", "When nothing rings, each day.", |im: Im, caller: Caller, input: SetDnd| async move {
             im.set_dnd(&caller, input).await
         }),
         op("blocked", "Whom one has blocked.", |im: Im, caller: Caller, _: Nothing| async move {
-            let users: Vec<Arc<str>> = im.person(&caller.who.user).await?.lock().blocked.iter().cloned().collect();
+            let users: Vec<Arc<str>> =
+                im.person(&caller.who.user).await?.lock().blocked.iter().cloned().collect();
             Ok(Profiles { profiles: im.profiles(&caller, &users).await? })
         }),
     ]
@@ -191,7 +210,9 @@ fn some(text: String) -> Option<String> {
 
 fn short(what: &str, text: &str, bytes_max: usize) -> Result<(), Wrong> {
     if text.len() > bytes_max || text.chars().any(|c| c.is_control() && c != '\n') {
-        return Err(Wrong::BadInput(format!("'{what}' has at most {bytes_max} bytes and no control characters")));
+        return Err(Wrong::BadInput(format!(
+            "'{what}' has at most {bytes_max} bytes and no control characters"
+        )));
     }
     Ok(())
 }
@@ -234,7 +255,8 @@ impl Im {
         ] {
             short(what, text.as_deref().unwrap_or_default(), max)?;
         }
-        let attributes = input.attributes.as_ref().map(|a| serde_json::to_vec(a).map_or(usize::MAX, |a| a.len()));
+        let attributes =
+            input.attributes.as_ref().map(|a| serde_json::to_vec(a).map_or(usize::MAX, |a| a.len()));
         if attributes.is_some_and(|bytes| bytes > ATTRIBUTES_BYTES_MAX) {
             return Err(Wrong::BadInput(format!("'attributes' have at most {ATTRIBUTES_BYTES_MAX} bytes")));
         }
@@ -369,7 +391,8 @@ fn handle_key(handle: &str) -> bytes::Bytes {
 
 /// The minute of the day.
 fn minute(text: &str) -> Result<u16, Wrong> {
-    let parsed = text.split_once(':').and_then(|(h, m)| Some((h.parse::<u16>().ok()?, m.parse::<u16>().ok()?)));
+    let parsed =
+        text.split_once(':').and_then(|(h, m)| Some((h.parse::<u16>().ok()?, m.parse::<u16>().ok()?)));
     match parsed {
         Some((hour, minute)) if hour < 24 && minute < 60 => Ok(hour * 60 + minute),
         _ => Err(Wrong::BadInput("a time of the day is written 22:00".to_owned())),

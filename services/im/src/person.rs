@@ -69,7 +69,7 @@ pub(crate) struct Person {
 
 /// What one says of oneself for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct Status {
+pub(crate) struct Status {
     /// In words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
@@ -84,7 +84,7 @@ pub struct Status {
 /// How one shows oneself while one is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Show {
+pub(crate) enum Show {
     /// As one who is here.
     #[default]
     Online,
@@ -99,7 +99,7 @@ pub enum Show {
 /// Whom something is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum ForWhom {
+pub(crate) enum ForWhom {
     /// For all who are not blocked.
     #[default]
     Everyone,
@@ -111,7 +111,7 @@ pub enum ForWhom {
 
 /// When nothing rings, each day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Dnd {
+pub(crate) struct Dnd {
     /// From this minute of the day on.
     pub from_min: u16,
     /// To this one; earlier than `from_min` where the night lies between.
@@ -231,17 +231,25 @@ impl Im {
 
     /// People, in the order of their names as they were given.
     pub(crate) async fn persons(&self, users: &[Arc<str>]) -> Result<Vec<Arc<Known>>, Wrong> {
-        let cold: Vec<&Arc<str>> = users.iter().filter(|user| self.inner.people.find(user).is_none()).collect();
+        let cold: Vec<&Arc<str>> =
+            users.iter().filter(|user| self.inner.people.find(user).is_none()).collect();
         let keys: Vec<Bytes> = cold.iter().map(|user| person_key(user)).collect();
-        let rows = if keys.is_empty() { Vec::new() } else { self.inner.ledger.table().get_many(keys.clone()).await? };
+        let rows = if keys.is_empty() {
+            Vec::new()
+        } else {
+            self.inner.ledger.table().get_many(keys.clone()).await?
+        };
         for ((user, key), row) in cold.into_iter().zip(keys).zip(rows) {
             let person = row.map(|row| parsed::<Person>(&key, &row)).transpose()?.unwrap_or_default();
             self.insert_person(user, person);
         }
-        Ok(users.iter().map(|user| match self.inner.people.find(user) {
-            Some(known) => known,
-            None => self.insert_person(user, Person::default()),
-        }).collect())
+        Ok(users
+            .iter()
+            .map(|user| match self.inner.people.find(user) {
+                Some(known) => known,
+                None => self.insert_person(user, Person::default()),
+            })
+            .collect())
     }
 
     fn insert_person(&self, user: &Arc<str>, person: Person) -> Arc<Known> {

@@ -99,7 +99,7 @@ struct SetStatus {
 
 /// Whether somebody is here.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Presence {
+pub(crate) struct Presence {
     /// Who.
     pub user: Arc<str>,
     /// Whether they are here.
@@ -132,12 +132,16 @@ struct PresenceEvent<'a> {
 
 pub(crate) fn operations() -> Vec<Op> {
     vec![
-        op("presence", "Who is here, as far as they let one see it.", |im: Im, caller: Caller, input: OfPeople| async move {
-            im.presence(&caller, input).await
-        }),
-        op("status", "What one says of oneself for a while, and how one shows oneself.", |im: Im, caller: Caller, input: SetStatus| async move {
-            im.set_status(&caller, input).await
-        }),
+        op(
+            "presence",
+            "Who is here, as far as they let one see it.",
+            |im: Im, caller: Caller, input: OfPeople| async move { im.presence(&caller, input).await },
+        ),
+        op(
+            "status",
+            "What one says of oneself for a while, and how one shows oneself.",
+            |im: Im, caller: Caller, input: SetStatus| async move { im.set_status(&caller, input).await },
+        ),
     ]
 }
 
@@ -179,7 +183,9 @@ impl Im {
     async fn set_status(&self, caller: &Caller, input: SetStatus) -> Result<Presence, Wrong> {
         let long = |text: &Option<String>, max: usize| text.as_ref().is_some_and(|text| text.len() > max);
         if long(&input.text, STATUS_BYTES_MAX) || long(&input.emoji, EMOJI_BYTES_MAX) {
-            return Err(Wrong::BadInput(format!("a status has at most {STATUS_BYTES_MAX} bytes and one picture")));
+            return Err(Wrong::BadInput(format!(
+                "a status has at most {STATUS_BYTES_MAX} bytes and one picture"
+            )));
         }
         let me = &caller.who.user;
         self.change_person(me, |person| {

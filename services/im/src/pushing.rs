@@ -13,7 +13,9 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use serde::Serialize;
-use yizhan_hub::{Content as Body, Filter, Position, Record, StoreError, Topic, link::Publish, store::PageSize};
+use yizhan_hub::{
+    Content as Body, Filter, Position, Record, StoreError, Topic, link::Publish, store::PageSize,
+};
 
 use crate::{
     content::Content,
@@ -132,7 +134,9 @@ impl Im {
     /// The places up to which everybody was woken. Who turns this on does not want to wake people for last year's
     /// messages: where it was off, that is here.
     pub(crate) async fn pushed(&self) -> Result<Vec<Position>, StoreError> {
-        let Some(journal) = self.inner.hub.journal(&names::messages("g00000000000")) else { return Ok(Vec::new()) };
+        let Some(journal) = self.inner.hub.journal(&names::messages("g00000000000")) else {
+            return Ok(Vec::new());
+        };
         let row = self.inner.ledger.table().get(PUSHED).await?;
         match row.filter(|_| self.config().push) {
             Some((row, _)) => {
@@ -158,7 +162,8 @@ impl Im {
         let now = self.now().wall.as_millis();
         let people = self.persons(&absent).await?;
         let quiet = |known: &Arc<crate::person::Known>| known.lock().is_quiet(now);
-        let users: Vec<Arc<str>> = people.iter().filter(|k| !quiet(k)).map(|known| known.user.clone()).collect();
+        let users: Vec<Arc<str>> =
+            people.iter().filter(|k| !quiet(k)).map(|known| known.user.clone()).collect();
         let Ok(content) = serde_json::from_slice::<Content>(&record.message.body) else { return Ok(()) };
         let from = self.person(&record.message.from.user).await?;
         let from_name = from.lock().name.clone();
@@ -190,7 +195,8 @@ impl Im {
     fn absent(&self, conversation: &Conversation, record: &Record) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
         let now = self.now().wall.as_millis();
         let all = header(record, MENTION_ALL).is_some();
-        let names: Vec<&str> = header(record, MENTIONS).map(|names| names.lines().collect()).unwrap_or_default();
+        let names: Vec<&str> =
+            header(record, MENTIONS).map(|names| names.lines().collect()).unwrap_or_default();
         let state = conversation.lock();
         let mut mentioned = Vec::new();
         let mut absent = Vec::new();

@@ -69,24 +69,33 @@ struct Pins {
 
 pub(crate) fn operations() -> Vec<Op> {
     vec![
-        op("react", "Reacts to a message, or takes that back.", |im: Im, caller: Caller, input: React| async move {
-            im.react(caller, input).await
-        }),
-        op("pin", "Pins a message for all, or unpins it; in groups only the owner and admins.", |im: Im, caller: Caller, input: Pin| async move {
-            im.pin(caller, input).await
-        }),
-        op("pins", "The pinned messages of a conversation.", |im: Im, caller: Caller, input: OfConversation| async move {
-            im.pins(caller, input).await
-        }),
+        op(
+            "react",
+            "Reacts to a message, or takes that back.",
+            |im: Im, caller: Caller, input: React| async move { im.react(caller, input).await },
+        ),
+        op(
+            "pin",
+            "Pins a message for all, or unpins it; in groups only the owner and admins.",
+            |im: Im, caller: Caller, input: Pin| async move { im.pin(caller, input).await },
+        ),
+        op(
+            "pins",
+            "The pinned messages of a conversation.",
+            |im: Im, caller: Caller, input: OfConversation| async move { im.pins(caller, input).await },
+        ),
     ]
 }
 
 impl Im {
     async fn react(&self, caller: Caller, input: React) -> Result<Reacted, Wrong> {
         let React { conversation, seq, emoji, off } = input;
-        let bad = emoji.trim().is_empty() || emoji.len() > EMOJI_BYTES_MAX || emoji.contains(char::is_control);
+        let bad =
+            emoji.trim().is_empty() || emoji.len() > EMOJI_BYTES_MAX || emoji.contains(char::is_control);
         if bad {
-            return Err(Wrong::BadInput(format!("a reaction has 1 to {EMOJI_BYTES_MAX} bytes, none of them control characters")));
+            return Err(Wrong::BadInput(format!(
+                "a reaction has 1 to {EMOJI_BYTES_MAX} bytes, none of them control characters"
+            )));
         }
         let me = &caller.who.user;
         let conversation = self.conversation(&conversation).await?;
@@ -97,7 +106,8 @@ impl Im {
             let overlay = self.overlay_now(&conversation, &mut state, seq)?;
             edited(Some(overlay))?;
             let changed = if off { unreact(overlay, me, &emoji) } else { react(overlay, me, &emoji)? };
-            let count = overlay.reactions.iter().find(|(e, _)| *e == emoji).map_or(0, |(_, users)| users.len());
+            let count =
+                overlay.reactions.iter().find(|(e, _)| *e == emoji).map_or(0, |(_, users)| users.len());
             let written = changed.then(|| {
                 let change = Change::React { emoji, user: me.clone() };
                 let untold = Untold::new(&conversation, seq, change, &caller.sender());

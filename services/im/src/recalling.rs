@@ -41,12 +41,16 @@ struct Deleted<'a> {
 
 pub(crate) fn operations() -> Vec<Op> {
     vec![
-        op("recall", "Takes a message back, for everybody.", |im: Im, caller: Caller, input: OfMessage| async move {
-            im.recall(caller, input).await
-        }),
-        op("delete", "Takes messages away, for oneself.", |im: Im, caller: Caller, input: ToDelete| async move {
-            im.delete(caller, input).await
-        }),
+        op(
+            "recall",
+            "Takes a message back, for everybody.",
+            |im: Im, caller: Caller, input: OfMessage| async move { im.recall(caller, input).await },
+        ),
+        op(
+            "delete",
+            "Takes messages away, for oneself.",
+            |im: Im, caller: Caller, input: ToDelete| async move { im.delete(caller, input).await },
+        ),
     ]
 }
 
@@ -87,7 +91,8 @@ impl Im {
             }
             may(&state)?;
             let recall = Some(Mark { by: by.user.clone(), at });
-            let rows = self.wipe(conversation, &mut state, record, Overlay { recall, ..Overlay::default() })?;
+            let rows =
+                self.wipe(conversation, &mut state, record, Overlay { recall, ..Overlay::default() })?;
             let untold = Untold::new(conversation, seq, Change::Recall, by);
             self.change(conversation, &mut state, untold, rows)
         };

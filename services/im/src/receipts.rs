@@ -96,7 +96,7 @@ struct Receipts {
 
 /// How far somebody is, for others.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Cursor {
+pub(crate) struct Cursor {
     /// Who.
     pub user: Arc<str>,
     /// Everything up to this message is read.
@@ -151,7 +151,7 @@ impl Im {
             if input.seq > 0 && !self.was_said(&conversation, state, input.seq) {
                 return Err(Wrong::NoSuch("message"));
             }
-            let (newest, from_join) = (state.head.newest.max(input.seq), state.info.from_join());
+            let (newest, from_join) = (state.head.newest.max(input.seq), state.info.starts_at_join());
             let now = caller.now.wall.as_millis();
             let member = state.member_mut(me)?;
             let before = member.read;

@@ -24,7 +24,7 @@ const TEXT_BYTES_MAX: usize = 2000;
 /// Why something is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Reason {
+pub(crate) enum Reason {
     /// Unwanted advertising.
     Spam,
     /// Insults or threats.
@@ -44,7 +44,7 @@ pub enum Reason {
 /// Whether somebody has looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Progress {
+pub(crate) enum Progress {
     /// Not yet.
     #[default]
     Open,
@@ -64,7 +64,7 @@ impl Progress {
 /// What became of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// There was nothing to do.
     Dismissed,
     /// Something was done.
@@ -73,7 +73,7 @@ pub enum Outcome {
 
 /// A report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Report {
+pub(crate) struct Report {
     /// Its id.
     pub id: String,
     /// When it was made, milliseconds since 1970.
@@ -176,15 +176,21 @@ struct CloseReport {
 
 pub(crate) fn operations() -> Vec<Op> {
     vec![
-        op("report", "Shows something to the operators.", |im: Im, caller: Caller, input: NewReport| async move {
-            im.new_report(&caller, input).await
-        }),
-        admin_op("admin/reports", "What people reported, oldest first.", |im: Im, caller: Caller, input: OfReports| async move {
-            im.reports(&caller, input).await
-        }),
-        admin_op("admin/report", "Closes a report.", |im: Im, caller: Caller, input: CloseReport| async move {
-            im.close_report(&caller, input).await
-        }),
+        op(
+            "report",
+            "Shows something to the operators.",
+            |im: Im, caller: Caller, input: NewReport| async move { im.new_report(&caller, input).await },
+        ),
+        admin_op(
+            "admin/reports",
+            "What people reported, oldest first.",
+            |im: Im, caller: Caller, input: OfReports| async move { im.reports(&caller, input).await },
+        ),
+        admin_op(
+            "admin/report",
+            "Closes a report.",
+            |im: Im, caller: Caller, input: CloseReport| async move { im.close_report(&caller, input).await },
+        ),
     ]
 }
 

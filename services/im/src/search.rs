@@ -94,9 +94,11 @@ struct Hit {
 }
 
 pub(crate) fn operations() -> Vec<Op> {
-    vec![op("search", "Looks for messages in all conversations that one is in.", |im: Im, caller: Caller, input: Search| async move {
-        im.search(caller, input).await
-    })]
+    vec![op(
+        "search",
+        "Looks for messages in all conversations that one is in.",
+        |im: Im, caller: Caller, input: Search| async move { im.search(caller, input).await },
+    )]
 }
 
 impl Im {
@@ -105,14 +107,17 @@ impl Im {
             return Err(Wrong::NotAllowed("this server has no search"));
         };
         if input.text.len() > TEXT_BYTES_MAX {
-            return Err(Wrong::BadInput(format!("'text' has {} bytes, at most {TEXT_BYTES_MAX}", input.text.len())));
+            return Err(Wrong::BadInput(format!(
+                "'text' has {} bytes, at most {TEXT_BYTES_MAX}",
+                input.text.len()
+            )));
         }
         let me = &caller.who.user;
         let conversations = match &input.conversation {
             Some(id) => {
                 let conversation = self.conversation(id).await?;
                 let state = conversation.lock();
-                let from = state.member(me)?.hidden_through(state.info.from_join());
+                let from = state.member(me)?.hidden_through(state.info.starts_at_join());
                 vec![(conversation.id.clone(), from)]
             }
             None => self.searched(me).await?,
@@ -142,7 +147,11 @@ impl Im {
         Ok(Hits { hits: self.hits(me, found).await?, total, next })
     }
 
-    async fn found(&self, search: &dyn crate::seams::Search, query: &SearchQuery) -> Result<SearchFound, Wrong> {
+    async fn found(
+        &self,
+        search: &dyn crate::seams::Search,
+        query: &SearchQuery,
+    ) -> Result<SearchFound, Wrong> {
         let failed = |reason| Wrong::Refused(Refused::Store(StoreError::Failed(reason)));
         search.search(query.clone()).await.map_err(failed)
     }
@@ -176,12 +185,12 @@ impl Im {
             if let Some(found) = self.inner.conversations.find(&id) {
                 let state = found.lock();
                 if let Ok(member) = state.member(me) {
-                    searched.push((id, member.hidden_through(state.info.from_join())));
+                    searched.push((id, member.hidden_through(state.info.starts_at_join())));
                 }
             } else if let Some(info) = info {
                 let info: Info = parsed(&key, &info)?;
                 if info.dismissed_at == 0 {
-                    let from = member.hidden_through(info.from_join());
+                    let from = member.hidden_through(info.starts_at_join());
                     searched.push((id, from));
                 }
             }
@@ -211,7 +220,8 @@ impl Im {
         let shown = |hit: crate::seams::SearchHit| {
             let message = messages.remove(&(hit.conversation, hit.seq))?;
             message.content.as_ref()?;
-            let marks = hit.marks.iter().map(|(from, to)| [utf16(&hit.snippet, *from), utf16(&hit.snippet, *to)]);
+            let marks =
+                hit.marks.iter().map(|(from, to)| [utf16(&hit.snippet, *from), utf16(&hit.snippet, *to)]);
             Some(Hit { message, marks: marks.collect(), snippet: hit.snippet })
         };
         Ok(found.hits.into_iter().filter_map(shown).collect())

@@ -35,7 +35,10 @@ use crate::{
 
 /// Clients with messages on their way, each with the end of its line.
 #[derive(Default)]
-pub(crate) struct Lines(Mutex<FxHashMap<SessionId, (u64, Shared<oneshot::Receiver<()>>)>>);
+pub(crate) struct Lines(Mutex<FxHashMap<SessionId, (u64, Ahead)>>);
+
+/// Ready when whoever is ahead in a line is done.
+type Ahead = Shared<oneshot::Receiver<()>>;
 
 /// A place in a client's line; the next one goes on when it is dropped.
 struct Turn<'a> {
@@ -52,7 +55,7 @@ impl Lines {
     }
 
     /// Gets in line; the future is ready when it is one's turn.
-    fn wait(&self, session: SessionId) -> (Option<Shared<oneshot::Receiver<()>>>, u64, oneshot::Sender<()>) {
+    fn wait(&self, session: SessionId) -> (Option<Ahead>, u64, oneshot::Sender<()>) {
         use futures_util::FutureExt as _;
         let (sender, receiver) = oneshot::channel();
         let mut lines = self.0.lock();
@@ -173,7 +176,13 @@ impl Im {
         }
     }
 
-    fn take_clean(&self, caller: Caller, id: Arc<str>, content: Content, wants: Durability) -> Called<Answer> {
+    fn take_clean(
+        &self,
+        caller: Caller,
+        id: Arc<str>,
+        content: Content,
+        wants: Durability,
+    ) -> Called<Answer> {
         let plain = !content.kind.has_file()
             && !matches!(content.kind, What::Forward | What::Merged | What::Card)
             && content.thread.is_none()
@@ -191,8 +200,8 @@ impl Im {
         Called::Later(Box::pin(async move {
             let turn = Turn { lines: &im.inner.lines, session: caller.session, number, _done: done };
             if let Some(before) = before {
-                // Dropped or not: it is over.
-                drop(before.await);
+                // Said or dropped: it is over.
+                before.await.ok();
             }
             let called = match im.prepared(&caller, &id, content).await {
                 Ok((conversation, content)) => im.put(&conversation, &caller.sender(), content, wants),
@@ -272,7 +281,13 @@ impl Im {
     }
 
     /// Whether somebody may say this here.
-    pub(crate) fn may_speak(&self, state: &State, user: &str, content: &Content, kind: Kind) -> Result<(), Wrong> {
+    pub(crate) fn may_speak(
+        &self,
+        state: &State,
+        user: &str,
+        content: &Content,
+        kind: Kind,
+    ) -> Result<(), Wrong> {
         let now = self.now().wall.as_millis();
         if kind == Kind::Room {
             return rooms::may_speak(state, user, content, now);
@@ -316,9 +331,18 @@ impl Im {
     }
 
     /// Whether what a message answers is there.
-    fn check_reply(&self, conversation: &Conversation, state: &State, content: &Content) -> Result<(), Wrong> {
+    fn check_reply(
+        &self,
+        conversation: &Conversation,
+        state: &State,
+        content: &Content,
+    ) -> Result<(), Wrong> {
         let mut named = content.reply.into_iter().chain(content.thread);
-        if named.all(|seq| self.was_said(conversation, state, seq)) { Ok(()) } else { Err(Wrong::NoSuch("message to reply to")) }
+        if named.all(|seq| self.was_said(conversation, state, seq)) {
+            Ok(())
+        } else {
+            Err(Wrong::NoSuch("message to reply to"))
+        }
     }
 
     /// Whether a message has this number; also one that is safe and was not heard yet.
@@ -327,7 +351,8 @@ impl Im {
             return seq != 0;
         }
         let journal = self.inner.hub.journal(&conversation.messages);
-        let newest = journal.and_then(|journal| journal.newest_seqs(std::slice::from_ref(&conversation.messages)).pop());
+        let newest = journal
+            .and_then(|journal| journal.newest_seqs(std::slice::from_ref(&conversation.messages)).pop());
         newest.is_some_and(|newest| seq <= newest)
     }
 

@@ -15,10 +15,17 @@ use crate::{
 
 impl Im {
     /// Whether somebody may add to the thread of a message.
-    pub(crate) async fn check_thread(&self, conversation: &Arc<Conversation>, me: &str, root: u64) -> Result<(), Wrong> {
+    pub(crate) async fn check_thread(
+        &self,
+        conversation: &Arc<Conversation>,
+        me: &str,
+        root: u64,
+    ) -> Result<(), Wrong> {
         let record = self.seen(conversation, me, root).await?;
         if header(&record, THREAD).is_some() {
-            return Err(Wrong::BadContent("a thread has no threads in it: name the message that it began with".to_owned()));
+            return Err(Wrong::BadContent(
+                "a thread has no threads in it: name the message that it began with".to_owned(),
+            ));
         }
         // It is in memory then, when the message is heard.
         edited(self.overlay(conversation, root).await?.overlays.get(root))?;
@@ -26,15 +33,24 @@ impl Im {
     }
 
     /// Has in memory what messages of these records' threads need.
-    pub(crate) async fn load_threads(&self, conversation: &Arc<Conversation>, records: &[Arc<Record>]) -> Result<(), Wrong> {
+    pub(crate) async fn load_threads(
+        &self,
+        conversation: &Arc<Conversation>,
+        records: &[Arc<Record>],
+    ) -> Result<(), Wrong> {
         for root in records.iter().filter_map(|record| root_of(record)) {
-            self.overlay(conversation, root).await?;
+            drop(self.overlay(conversation, root).await?);
         }
         Ok(())
     }
 
     /// A message of a thread is safe. Applied again, it changes nothing. Gives the row that changed.
-    pub(crate) fn count_in_thread(&self, conversation: &Arc<Conversation>, state: &mut State, record: &Record) -> Option<Row> {
+    pub(crate) fn count_in_thread(
+        &self,
+        conversation: &Arc<Conversation>,
+        state: &mut State,
+        record: &Record,
+    ) -> Option<Row> {
         let root = root_of(record)?;
         let overlay = match self.overlay_now(conversation, state, root) {
             Ok(overlay) => overlay,

@@ -28,9 +28,9 @@ impl Typists {
     /// Whether this is passed on: what comes too soon is not, but for the end of what was.
     fn passes(&self, now: Now, session: SessionId, on: bool) -> bool {
         let mut typists = self.0.lock();
-        let passes = typists
-            .get(&session)
-            .is_none_or(|(at, typed)| now.steady.saturating_duration_since(at.steady) >= EVERY || (*typed && !on));
+        let passes = typists.get(&session).is_none_or(|(at, typed)| {
+            now.steady.saturating_duration_since(at.steady) >= EVERY || (*typed && !on)
+        });
         if passes {
             typists.insert(session, (now, on));
         }
@@ -81,7 +81,11 @@ impl Im {
             }
             state.members.keys().filter(|user| *user != me).cloned().collect()
         };
-        self.tell(others.iter(), &conversation.live, &Typing { event: "typing", by: me, user: me, on: input.on });
+        self.tell(
+            others.iter(),
+            &conversation.live,
+            &Typing { event: "typing", by: me, user: me, on: input.on },
+        );
         Ok(Done {})
     }
 }

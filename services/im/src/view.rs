@@ -54,7 +54,7 @@ pub(crate) struct Edit {
 
 /// Who did something to a message, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Mark {
+pub(crate) struct Mark {
     /// Who.
     pub by: Arc<str>,
     /// Milliseconds since 1970.
@@ -63,7 +63,7 @@ pub struct Mark {
 
 /// The messages that are in another one's thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct Thread {
+pub(crate) struct Thread {
     /// How many.
     pub count: u64,
     /// The newest one's number.
@@ -72,7 +72,7 @@ pub struct Thread {
 
 /// A message.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Message {
+pub(crate) struct Message {
     /// In which conversation.
     pub conversation: Arc<str>,
     /// Its number there.
@@ -106,7 +106,7 @@ pub struct Message {
 
 /// When a message was edited last, and how often.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
-pub struct Edited {
+pub(crate) struct Edited {
     /// Milliseconds since 1970.
     pub at: u64,
     /// How often in all.
@@ -115,7 +115,7 @@ pub struct Edited {
 
 /// Everybody who reacted alike.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Reaction {
+pub(crate) struct Reaction {
     /// How.
     pub emoji: String,
     /// How many.
@@ -173,8 +173,9 @@ impl Overlay {
 impl Im {
     /// One message's record.
     pub(crate) async fn record(&self, conversation: &Conversation, seq: u64) -> Result<Arc<Record>, Wrong> {
-        let mut records =
-            self.records(conversation, Range::Between(seq.saturating_sub(1), seq.saturating_add(1)), 1).await?;
+        let mut records = self
+            .records(conversation, Range::Between(seq.saturating_sub(1), seq.saturating_add(1)), 1)
+            .await?;
         records.pop().filter(|r| r.seq == seq).ok_or(Wrong::NoSuch("message"))
     }
 

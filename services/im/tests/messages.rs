@@ -85,7 +85,8 @@ async fn kinds_and_deleted_messages_are_passed_over() {
     }
     let (found, at_end) = history(&world, "bob", json!({ "conversation": id, "kinds": ["location"] })).await;
     assert_eq!((found, at_end), (vec![2, 13, 24], true));
-    let page = world.ask("bob", "history", json!({ "conversation": id, "kinds": ["location"], "limit": 2 })).await;
+    let page =
+        world.ask("bob", "history", json!({ "conversation": id, "kinds": ["location"], "limit": 2 })).await;
     assert_eq!((seqs(&page), &page["at_end"], &page["next"]), (vec![13, 24], &json!(false), &json!(13)));
 
     world.ask("bob", "delete", json!({ "conversation": id, "seqs": [30, 31, 33] })).await;
@@ -94,7 +95,10 @@ async fn kinds_and_deleted_messages_are_passed_over() {
     assert_eq!(world.refused("bob", "message", json!({ "conversation": id, "seq": 33 })).await, 620);
     assert_eq!(history(&world, "ann", json!({ "conversation": id, "limit": 2 })).await.0, [32, 33]);
     assert_eq!(world.refused("bob", "delete", json!({ "conversation": id, "seqs": [34] })).await, 620);
-    assert_eq!(world.refused("bob", "delete", json!({ "conversation": id, "seqs": vec![1; 1001] })).await, 603);
+    assert_eq!(
+        world.refused("bob", "delete", json!({ "conversation": id, "seqs": vec![1; 1001] })).await,
+        603
+    );
     let react = json!({ "conversation": id, "seq": 33, "emoji": "👍" });
     assert_eq!(world.refused("bob", "react", react).await, 620, "what one does not see");
 }
@@ -104,7 +108,13 @@ async fn who_comes_later_sees_what_the_group_shows_them() {
     let world = World::new().await;
     let id = group(&world, "ann", &["bob"]).await;
     say(&world, "ann", &id, "before").await;
-    world.ask("ann", "edit", json!({ "conversation": id, "seq": 1, "content": { "kind": "text", "text": "secret" } })).await;
+    world
+        .ask(
+            "ann",
+            "edit",
+            json!({ "conversation": id, "seq": 1, "content": { "kind": "text", "text": "secret" } }),
+        )
+        .await;
     world.ask("ann", "update", json!({ "conversation": id, "history": "joined" })).await;
     world.ask("ann", "add", json!({ "conversation": id, "users": ["dan"] })).await;
     say(&world, "ann", &id, "after").await;
@@ -131,7 +141,8 @@ async fn an_edit_replaces_the_words_and_keeps_what_was_before() {
     let mut bob = world.stream("bob").await;
     let content = json!({ "kind": "text", "text": "one", "id": "mine", "burn_s": 5 });
     world.ask("ann", "send", json!({ "conversation": id, "content": content })).await;
-    let edit = |text: &str| json!({ "conversation": id, "seq": 1, "content": { "kind": "text", "text": text } });
+    let edit =
+        |text: &str| json!({ "conversation": id, "seq": 1, "content": { "kind": "text", "text": text } });
     let done = world.ask("ann", "edit", edit("two")).await;
     assert_eq!(done["edited"]["count"], 1);
     let event = bob.event("edit").await;
@@ -145,7 +156,8 @@ async fn an_edit_replaces_the_words_and_keeps_what_was_before() {
     assert_eq!((&now["content"]["id"], &now["content"]["burn_s"]), (&json!("mine"), &json!(5)), "those stay");
     assert_eq!(now["edited"]["count"], 2, "the same words again are no edit");
     let edits = world.ask("bob", "edits", json!({ "conversation": id, "seq": 1 })).await;
-    let texts: Vec<_> = edits["edits"].as_array().unwrap().iter().map(|e| e["content"]["text"].clone()).collect();
+    let texts: Vec<_> =
+        edits["edits"].as_array().unwrap().iter().map(|e| e["content"]["text"].clone()).collect();
     assert_eq!(texts, ["one", "two", "three"]);
     for n in 0..30 {
         world.ask("ann", "edit", edit(&format!("{n}"))).await;
@@ -165,17 +177,29 @@ async fn edits_that_may_not_be_are_refused() {
     let text = json!({ "kind": "text", "text": "x" });
     assert_eq!(world.refused("ann", "edit", edit(text.clone())).await, 611, "not one's own, admin or not");
     assert_eq!(world.refused("eve", "edit", edit(text.clone())).await, 610);
-    assert_eq!(world.refused("bob", "edit", edit(json!({ "kind": "card", "user": "dan" }))).await, 601, "another kind");
+    assert_eq!(
+        world.refused("bob", "edit", edit(json!({ "kind": "card", "user": "dan" }))).await,
+        601,
+        "another kind"
+    );
     assert_eq!(world.refused("bob", "edit", edit(json!({ "kind": "text", "text": " " }))).await, 601);
-    assert_eq!(world.refused("bob", "edit", edit(json!({ "kind": "text", "text": "x".repeat(20_000) }))).await, 601);
-    let forged = json!({ "kind": "text", "text": "x", "origin": { "from": "ann", "at": 1, "content": text } });
+    assert_eq!(
+        world.refused("bob", "edit", edit(json!({ "kind": "text", "text": "x".repeat(20_000) }))).await,
+        601
+    );
+    let forged =
+        json!({ "kind": "text", "text": "x", "origin": { "from": "ann", "at": 1, "content": text } });
     assert_eq!(world.refused("bob", "edit", edit(forged)).await, 601);
     for seq in [0, 2, u64::MAX] {
         let edit = json!({ "conversation": id, "seq": seq, "content": text });
         assert_eq!(world.refused("bob", "edit", edit).await, 620, "{seq}");
     }
     world.ask("ann", "mute", json!({ "conversation": id, "user": "bob", "seconds": 60 })).await;
-    assert_eq!(world.refused("bob", "edit", edit(text.clone())).await, 612, "who is muted says nothing new by an edit");
+    assert_eq!(
+        world.refused("bob", "edit", edit(text.clone())).await,
+        612,
+        "who is muted says nothing new by an edit"
+    );
     world.ask("ann", "mute", json!({ "conversation": id, "user": "bob", "seconds": 0 })).await;
     world.ask("bob", "edit", edit(text.clone())).await;
     world.pass(Duration::from_secs(8 * 86_400)).await;
@@ -230,7 +254,12 @@ async fn a_recalled_message_is_gone_everywhere() {
                 assert!(!body.contains("SECRET"), "{topic:?} {body}");
             }
         }
-        for (op, more) in [("edit", json!({ "content": { "kind": "text", "text": "x" } })), ("react", json!({ "emoji": "x" })), ("pin", json!({})), ("edits", json!({}))] {
+        for (op, more) in [
+            ("edit", json!({ "content": { "kind": "text", "text": "x" } })),
+            ("react", json!({ "emoji": "x" })),
+            ("pin", json!({})),
+            ("edits", json!({})),
+        ] {
             let mut of = more;
             of["conversation"] = json!(id);
             of["seq"] = json!(1);
@@ -275,13 +304,17 @@ async fn reactions_are_counted_and_bounded() {
     for (n, user) in ["bob", "dan", "eva", "fay", "gus", "hal"].iter().enumerate() {
         assert_eq!(world.ask(user, "react", react("👍", false)).await["count"], n + 1);
         let event = ann.event("react").await;
-        assert_eq!((&event["count"], &event["user"], &event["emoji"]), (&json!(n + 1), &json!(user), &json!("👍")));
+        assert_eq!(
+            (&event["count"], &event["user"], &event["emoji"]),
+            (&json!(n + 1), &json!(user), &json!("👍"))
+        );
     }
     world.ask("bob", "react", react("👍", false)).await;
     assert!(ann.events(&world).await.is_empty(), "nothing new, nothing told");
     world.restart().await;
     let now = message(&world, "hal", &id, 1).await;
-    let of = json!([{ "emoji": "👍", "count": 6, "mine": true, "users": ["bob", "dan", "eva", "fay", "gus"] }]);
+    let of =
+        json!([{ "emoji": "👍", "count": 6, "mine": true, "users": ["bob", "dan", "eva", "fay", "gus"] }]);
     assert_eq!(now["reactions"], of);
     let mut ann = world.stream("ann").await;
     world.ask("hal", "react", react("👍", true)).await;
@@ -342,7 +375,12 @@ async fn typing_is_told_to_others_once_a_second_and_not_kept() {
     }
     world.ask("ann", "typing", json!({ "conversation": id, "on": false })).await;
     world.ask("ann", "typing", json!({ "conversation": id, "on": false })).await;
-    let told: Vec<_> = bob.all(&world).await.into_iter().map(|h| (h.topic, h.body["user"].clone(), h.body["on"].clone())).collect();
+    let told: Vec<_> = bob
+        .all(&world)
+        .await
+        .into_iter()
+        .map(|h| (h.topic, h.body["user"].clone(), h.body["on"].clone()))
+        .collect();
     let live = format!("im/c/{id}/live");
     assert_eq!(told, [(live.clone(), json!("ann"), json!(true)), (live, json!("ann"), json!(false))]);
     assert!(ann.all(&world).await.is_empty());
@@ -350,7 +388,10 @@ async fn typing_is_told_to_others_once_a_second_and_not_kept() {
     world.ask("ann", "typing", json!({ "conversation": id, "on": true })).await;
     assert_eq!(bob.event("typing").await["on"], true);
     assert_eq!(world.refused("eve", "typing", json!({ "conversation": id, "on": true })).await, 610);
-    assert_eq!(world.ask("bob", "changes", json!({ "conversation": id, "after": 0 })).await["events"], json!([]));
+    assert_eq!(
+        world.ask("bob", "changes", json!({ "conversation": id, "after": 0 })).await["events"],
+        json!([])
+    );
 }
 
 #[tokio::test]
@@ -363,7 +404,8 @@ async fn changes_come_by_pages_with_their_numbers() {
     }
     let page = world.ask("ann", "changes", json!({ "conversation": id, "after": 1, "limit": 2 })).await;
     let events = page["events"].as_array().unwrap();
-    let of: Vec<_> = events.iter().map(|e| (e["seq"].clone(), e["emoji"].clone(), e["event"].clone())).collect();
+    let of: Vec<_> =
+        events.iter().map(|e| (e["seq"].clone(), e["emoji"].clone(), e["event"].clone())).collect();
     assert_eq!(of, [(json!(2), json!("1"), json!("react")), (json!(3), json!("2"), json!("react"))]);
     assert_eq!((&page["at_end"], &page["next"]), (&json!(false), &json!(3)));
     let page = world.ask("ann", "changes", json!({ "conversation": id, "after": 3, "limit": 2 })).await;

@@ -63,12 +63,18 @@ async fn a_thread_is_counted_at_its_beginning_and_read_for_itself() {
     world.pass(Duration::from_secs(30)).await;
     send(&world, "bob", &id, json!({ "kind": "text", "text": "x", "thread": 1 })).await;
     assert_eq!(message(&world, "bob", &id, 1).await["thread"], json!({ "count": 7, "newest": 14 }));
-    assert_eq!(seqs(&world, "bob", json!({ "conversation": id, "thread": 1 })).await, [3, 5, 7, 9, 11, 13, 14]);
+    assert_eq!(
+        seqs(&world, "bob", json!({ "conversation": id, "thread": 1 })).await,
+        [3, 5, 7, 9, 11, 13, 14]
+    );
     let page = world.ask("bob", "history", json!({ "conversation": id, "thread": 1, "limit": 3 })).await;
     assert_eq!((&page["at_end"], &page["next"]), (&json!(false), &json!(11)));
     // One that is recalled stays where it was.
     world.ask("ann", "recall", json!({ "conversation": id, "seq": 5 })).await;
-    assert_eq!(seqs(&world, "bob", json!({ "conversation": id, "thread": 1 })).await, [3, 5, 7, 9, 11, 13, 14]);
+    assert_eq!(
+        seqs(&world, "bob", json!({ "conversation": id, "thread": 1 })).await,
+        [3, 5, 7, 9, 11, 13, 14]
+    );
 
     let add = |thread: u64| json!({ "conversation": id, "content": { "kind": "text", "text": "x", "thread": thread } });
     assert_eq!(world.refused("bob", "send", add(3)).await, 601, "a thread in a thread");
@@ -91,7 +97,11 @@ async fn what_is_forwarded_is_a_copy_of_what_one_sees() {
     let forward = json!({ "kind": "forward", "conversation": from, "seq": 2 });
     let seq = send(&world, "bob", &to, forward.clone()).await;
     let now = message(&world, "dan", &to, seq).await;
-    assert_eq!(now["content"]["origin"]["content"], text("two"), "in its present words, without what meant something there");
+    assert_eq!(
+        now["content"]["origin"]["content"],
+        text("two"),
+        "in its present words, without what meant something there"
+    );
     assert_eq!(now["content"]["origin"]["from"], "ann");
     // What was forwarded is forwarded as what it was first.
     let again = json!({ "kind": "forward", "conversation": to, "seq": seq, "text": "look" });
@@ -99,7 +109,11 @@ async fn what_is_forwarded_is_a_copy_of_what_one_sees() {
     let eve = message(&world, "eve", &direct(&world, "dan", "eve").await, back).await;
     assert_eq!((&eve["content"]["origin"]["from"], &eve["content"]["text"]), (&json!("ann"), &json!("look")));
 
-    assert_eq!(world.refused("dan", "send", json!({ "conversation": to, "content": forward })).await, 610, "of a group of others");
+    assert_eq!(
+        world.refused("dan", "send", json!({ "conversation": to, "content": forward })).await,
+        610,
+        "of a group of others"
+    );
     let edit = json!({ "conversation": to, "seq": seq, "content": { "kind": "forward", "conversation": from, "seq": 1 } });
     assert_eq!(world.refused("bob", "edit", edit).await, 601);
     world.ask("ann", "recall", json!({ "conversation": from, "seq": 2 })).await;
@@ -125,13 +139,19 @@ async fn several_are_forwarded_as_one_and_not_too_deep_nor_too_large() {
     assert_eq!(now["content"]["items"][1]["origin"]["from"], "bob");
     let second = send(&world, "ann", &id, merged(&[first])).await;
     let third = send(&world, "ann", &id, merged(&[second])).await;
-    assert_eq!(world.refused("ann", "send", json!({ "conversation": id, "content": merged(&[third]) })).await, 601);
+    assert_eq!(
+        world.refused("ann", "send", json!({ "conversation": id, "content": merged(&[third]) })).await,
+        601
+    );
     let long = send(&world, "ann", &id, text(&"x".repeat(16_000))).await;
     let large = merged(&[long, long, long, long, long]);
     assert_eq!(world.refused("ann", "send", json!({ "conversation": id, "content": large })).await, 601);
     let missing = merged(&[1, 999]);
     assert_eq!(world.refused("ann", "send", json!({ "conversation": id, "content": missing })).await, 620);
-    assert_eq!(world.refused("ann", "send", json!({ "conversation": id, "content": merged(&[1; 101]) })).await, 601);
+    assert_eq!(
+        world.refused("ann", "send", json!({ "conversation": id, "content": merged(&[1; 101]) })).await,
+        601
+    );
 }
 
 #[tokio::test]
@@ -206,7 +226,10 @@ async fn expired_messages_are_not_shown() {
     assert_eq!(seqs(&world, "bob", json!({ "conversation": id })).await, [1, 2]);
     world.pass(Duration::from_secs(11)).await;
     assert_eq!(seqs(&world, "bob", json!({ "conversation": id })).await, [2]);
-    assert_eq!(world.refused("bob", "react", json!({ "conversation": id, "seq": 1, "emoji": "x" })).await, 620);
+    assert_eq!(
+        world.refused("bob", "react", json!({ "conversation": id, "seq": 1, "emoji": "x" })).await,
+        620
+    );
 }
 
 /// Polls something this often at most, with time for others between; then it is given up.

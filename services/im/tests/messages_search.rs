@@ -62,13 +62,19 @@ impl Search for Plain {
 
     fn search(&self, query: SearchQuery) -> BoxFuture<'static, Result<SearchFound, String>> {
         let inside = self.0.lock();
-        let sees = |id: &str, seq: u64| query.conversations.iter().any(|(c, after)| **c == *id && seq > *after);
+        let sees =
+            |id: &str, seq: u64| query.conversations.iter().any(|(c, after)| **c == *id && seq > *after);
         let mut hits: Vec<SearchHit> = Vec::new();
         for ((id, seq), (kind, text)) in inside.documents.iter().rev() {
             let fits = query.kinds.is_empty() || query.kinds.contains(kind);
             if let Some(at) = text.find(&query.text).filter(|_| fits && sees(id, *seq)) {
                 let marks = vec![(at, at + query.text.len())];
-                hits.push(SearchHit { conversation: id.as_str().into(), seq: *seq, snippet: text.clone(), marks });
+                hits.push(SearchHit {
+                    conversation: id.as_str().into(),
+                    seq: *seq,
+                    snippet: text.clone(),
+                    marks,
+                });
             }
         }
         let total = hits.len() as u64;
@@ -134,7 +140,10 @@ async fn one_finds_what_one_sees_and_nothing_else() {
     assert_eq!(world.refused("ann", "search", json!({ "text": "x".repeat(1025) })).await, 600);
     let page = world.ask("ann", "search", json!({ "text": "word", "limit": 2 })).await;
     assert_eq!((page["hits"].as_array().unwrap().len(), &page["total"]), (2, &json!(3)));
-    assert_eq!(found(&world, "ann", json!({ "text": "word", "limit": 2, "before": page["next"] })).await, [1]);
+    assert_eq!(
+        found(&world, "ann", json!({ "text": "word", "limit": 2, "before": page["next"] })).await,
+        [1]
+    );
 }
 
 #[tokio::test]
@@ -147,7 +156,11 @@ async fn the_index_follows_edits_recalls_burns_and_forwards() {
     world.ask("ann", "send", json!({ "conversation": id, "content": content })).await;
     let forward = json!({ "kind": "forward", "conversation": id, "seq": 2 });
     world.ask("ann", "send", json!({ "user": "dan", "content": forward })).await;
-    assert_eq!(found(&world, "dan", json!({ "text": "banana" })).await, [1], "the words of what was forwarded");
+    assert_eq!(
+        found(&world, "dan", json!({ "text": "banana" })).await,
+        [1],
+        "the words of what was forwarded"
+    );
     let edit = json!({ "conversation": id, "seq": 1, "content": { "kind": "text", "text": "avocado" } });
     world.ask("ann", "edit", edit).await;
     assert_eq!(found(&world, "bob", json!({ "text": "avocado" })).await, [1]);

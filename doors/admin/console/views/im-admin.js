@@ -193,13 +193,11 @@ function reportRow(report, state) {
 }
 
 /**
- * Takes a message back in the name of who leads the conversation, else of its sender.
+ * Takes a message back, whoever sent it.
  * @param {import('/sdk/im.js').Message} message
  */
-async function removeMessage({ conversation, seq, from }) {
-  const as = async (/** @type {string} */ user, /** @type {string} */ op, /** @type {object} */ data) => (await chat().ask('admin/as', { user, op, data })).data;
-  const known = await as(from, 'conversation', { conversation }).catch(() => null);
-  await as(known?.info?.owner ?? from, 'recall', { conversation, seq });
+async function removeMessage({ conversation, seq }) {
+  await chat().ask('admin/recall', { conversation, seq });
 }
 
 /** @param {HTMLElement} body */
