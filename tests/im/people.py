@@ -61,13 +61,13 @@ class Person:
         except ValueError:
             return answer.status_code, {"text": answer.text}
 
-    def ask(self, op, **body):
+    def ask(self, op, /, **body):
         status, answer = self.post(op, body)
         if status != 200:
             raise Refused(op, status, answer)
         return answer
 
-    def refused(self, op, code, **body):
+    def refused(self, op, code, /, **body):
         """Asks what is not to be; `code` is one number or several."""
         status, answer = self.post(op, body)
         codes = code if isinstance(code, tuple) else (code,)
@@ -145,7 +145,7 @@ class Socket:
             self.ended = self.ended or "closed"
             self.changed.notify_all()
 
-    def command(self, kind, **more):
+    def command(self, kind, /, **more):
         number = next(self.numbers)
         self.open.send(json.dumps({"type": kind, "id": number, **more}))
         return number
@@ -163,10 +163,10 @@ class Socket:
             raise Refused("command", 0, answer)
         return answer
 
-    def do(self, kind, **more):
+    def do(self, kind, /, **more):
         return self.answer(self.command(kind, **more))
 
-    def ask(self, op, **data):
+    def ask(self, op, /, **data):
         return self.do("ask", to=f"im/{op}", data=data)["data"]
 
     def publish(self, topic, **more):

@@ -91,7 +91,7 @@ def a_picture_that_would_be_gigabytes_costs_nothing(stage):
     group = stage.group(ann, bob)
     squeeze = zlib.compressobj(9)
     bomb = b"".join(squeeze.compress(b"\0" * 1_000_003) for _ in range(300)) + squeeze.flush()
-    for width, height in ((30000, 30000), (2**31 - 1, 2**31 - 1), (65535, 65535), (10_000_000, 1)):
+    for width, height in ((30000, 30000), (2**31 - 1, 2**31 - 1), (65535, 65535)):
         status, told = ann.put_file("bomb.png", png(width, height, bomb))
         expect(status == 200 or 400 <= status < 500, f"{status} {told}")
         if status == 200:
