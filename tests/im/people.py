@@ -81,7 +81,12 @@ class Person:
         """Says something; gives its number. `conversation` is an id or a person."""
         to = {"user": conversation.user} if isinstance(conversation, Person) else {"conversation": conversation}
         id = {"id": more.pop("id")} if "id" in more else {}
-        return self.ask("send", **to, **id, content={"kind": "text", "text": text, **more})["seq"]
+        told = self.ask("send", **to, **id, content={"kind": "text", "text": text, **more})
+        # It counts a moment after the answer.
+        end = time.monotonic() + 2
+        while told["seq"] and time.monotonic() < end and self.ask("conversation", conversation=told["conversation"])["newest"] < told["seq"]:
+            time.sleep(0.01)
+        return told["seq"]
 
     def entry(self, conversation):
         return self.ask("conversation", conversation=conversation)

@@ -138,6 +138,8 @@ def the_list_pages_and_says_what_changed_and_what_is_gone(stage):
     groups = [stage.group(ann, bob) for _ in range(7)]
     for n, group in enumerate(groups):
         ann.send(group, f"m{n}")
+    # A message counts a moment after its sender had the answer.
+    soon(lambda: bob.ask("list")["unread"] == 7, "unread")
     got, after = [], {}
     while True:
         page = bob.ask("list", limit=3, **after)
