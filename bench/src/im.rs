@@ -55,7 +55,9 @@ const CASES: [Case; 5] = [
 
 /// Measures and prints a line for each case.
 pub(crate) async fn run(quick: bool) -> Result<()> {
-    println!("Instant messaging: kept on disk, acknowledged after fsync; server CPU from /proc, medians of the rounds\n");
+    println!(
+        "Instant messaging: kept on disk, acknowledged after fsync; server CPU from /proc, medians of the rounds\n"
+    );
     for case in &CASES {
         let mut reports = Vec::new();
         for _ in 0..if quick { 1 } else { ROUNDS } {

@@ -62,6 +62,9 @@ enum Command {
     },
     /// Put load on a server and measure what it costs.
     Bench(bench::Bench),
+    /// The full-text index of messages.
+    #[cfg(feature = "chat")]
+    Index(crate::tools::index::Index),
     /// About instant messaging.
     #[cfg(feature = "chat")]
     Im {
@@ -165,6 +168,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Restore(args) => offline::restore(&args),
         Command::Store { action } => offline::store(&action),
         Command::Bench(args) => bench::run(&args),
+        #[cfg(feature = "chat")]
+        Command::Index(args) => block_on(crate::tools::index::run(args)),
         #[cfg(feature = "chat")]
         Command::Im { action: ImAction::Reference } => {
             print!("{}", crate::tools::im_reference::reference());

@@ -39,10 +39,8 @@ pub(crate) fn all_spaces(config: &Config) -> IndexMap<String, SpaceConfig> {
         bytes_max: Some(ROOMS_BYTES_MAX),
         ..of("im/r/#", KeepConfig::Memory, LagConfig::Skip)
     };
-    let push = SpaceConfig {
-        age_max: Some(PUSH_AGE_MAX),
-        ..of("im/push", KeepConfig::Disk, LagConfig::CatchUp)
-    };
+    let push =
+        SpaceConfig { age_max: Some(PUSH_AGE_MAX), ..of("im/push", KeepConfig::Disk, LagConfig::CatchUp) };
     for (name, space) in [
         ("im", kept),
         ("im-live", of("im/c/+/live", KeepConfig::Nothing, LagConfig::Skip)),

@@ -7,8 +7,8 @@
 
 pub(crate) mod durable;
 mod engine;
-pub(crate) mod im;
 pub(crate) mod idle;
+pub(crate) mod im;
 pub(crate) mod mqtt;
 mod report;
 mod run;

@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc};
 use anyhow::Context;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
-use yizhan_im::seams::{Indexed, Search, SearchFound, SearchHit, SearchQuery};
-use yizhan_search::{Change, Config, Document, Index, Order, Query};
+use yizhan_im::seams::{Indexed, NoSearch, Search, SearchFound, SearchHit, SearchQuery};
+use yizhan_search::{Change, Config, Document, Index, Order, Query, SearchError};
 
 /// Searches that run at once; others wait.
 const SEARCHES_MAX: usize = 2;
@@ -57,7 +57,9 @@ impl Search for Indexing {
                 kind: kind.to_owned(),
                 text,
             }),
-            Indexed::Remove { conversation, seq } => Change::Remove { conversation: conversation.to_string(), seq },
+            Indexed::Remove { conversation, seq } => {
+                Change::Remove { conversation: conversation.to_string(), seq }
+            }
             Indexed::RemoveConversation(id) => Change::RemoveConversation(id.to_string()),
             Indexed::Clear => Change::Clear,
         };
@@ -74,7 +76,7 @@ impl Search for Indexing {
         self.index.figures().through
     }
 
-    fn search(&self, query: SearchQuery) -> BoxFuture<'static, Result<SearchFound, String>> {
+    fn search(&self, query: SearchQuery) -> BoxFuture<'static, Result<SearchFound, NoSearch>> {
         let (index, running, waiting) = (self.index.clone(), self.running.clone(), self.waiting.clone());
         Box::pin(async move {
             let busy = || "too many searches wait: try again".to_owned();
@@ -82,7 +84,8 @@ impl Search for Indexing {
             let _running = running.acquire_owned().await.map_err(|_| busy())?;
             let query = query_of(query)?;
             let searching = tokio::task::spawn_blocking(move || index.search(&query));
-            let found = searching.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+            let found =
+                searching.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
             let hit = |hit: yizhan_search::Hit| SearchHit {
                 conversation: hit.conversation.into(),
                 seq: hit.seq,
@@ -99,7 +102,7 @@ impl Search for Indexing {
 }
 
 fn query_of(query: SearchQuery) -> Result<Query, String> {
-    let before = query.before.map(|text| text.parse().map_err(|error: yizhan_search::SearchError| error.to_string()));
+    let before = query.before.map(|text| text.parse().map_err(|error: SearchError| error.to_string()));
     Ok(Query {
         text: query.text,
         conversations: query.conversations.into_iter().map(|(id, after)| (id.to_string(), after)).collect(),

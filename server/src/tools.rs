@@ -6,6 +6,8 @@ pub(crate) mod bench;
 #[cfg(feature = "chat")]
 pub(crate) mod im_reference;
 pub(crate) mod import;
+#[cfg(feature = "chat")]
+pub(crate) mod index;
 pub(crate) mod publish;
 pub(crate) mod subscribe;
 pub(crate) mod table;

@@ -281,6 +281,14 @@ impl Hub {
         self.inner.directory.count_exact(topic)
     }
 
+    /// Asks about a user's subscriptions anew: what a service lets them hear has changed.
+    pub fn ask_again(&self, user: &str) {
+        for session in self.inner.sessions.of_user(user) {
+            let principal = session.principal().clone();
+            session.admit_again(&*self.inner.access, principal);
+        }
+    }
+
     /// Whether somebody listens to just this topic.
     #[must_use]
     pub fn is_heard(&self, topic: &Topic) -> bool {

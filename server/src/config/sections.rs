@@ -427,7 +427,8 @@ impl Config {
             }
         }
         if self.spaces.get("im").is_some_and(|space| space.keep == KeepConfig::Nothing) {
-            problems.push("space.im.keep: conversations have a history: 'disk', or 'memory' for a trial".into());
+            problems
+                .push("space.im.keep: conversations have a history: 'disk', or 'memory' for a trial".into());
         }
         if let Err(error) = yizhan_probe::log::check_level(&self.log.level) {
             problems.push(format!("log.level: {error}"));

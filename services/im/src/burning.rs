@@ -28,6 +28,12 @@ const BURNING_MAX: usize = 1000;
 const ROWS: usize = 256;
 
 impl Im {
+    /// The row of a message that expires: then it is erased, not only hidden.
+    pub(crate) fn expires(&self, conversation: &Conversation, record: &Record) -> Option<Row> {
+        let at = record.message.expires_at?;
+        Some(due_row(at.as_millis(), &conversation.id, record.seq))
+    }
+
     /// A message is safe. Where it is to burn, it waits to be read. Applied again, it changes nothing. Gives rows that
     /// changed, the conversation's own left out.
     pub(crate) fn begin_to_burn(
@@ -144,7 +150,7 @@ impl Im {
 
     async fn burn(&self, id: &str, seq: u64, key: &Bytes) -> Result<(), Wrong> {
         let conversation = self.conversation(id).await?;
-        let record = self.record(&conversation, seq).await?;
+        let record = self.kept_record(&conversation, seq).await?;
         let written = {
             let mut state = self.overlay(&conversation, seq).await?;
             let overlay = self.overlay_now(&conversation, &mut state, seq)?;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_channel::oneshot;
 use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -304,6 +305,8 @@ pub(crate) struct State {
     pub(crate) head: Head,
     /// What became of messages, as far as it was wanted or is not written yet.
     pub(crate) overlays: Overlays,
+    /// Senders who wait until their message has been heard, each with its number.
+    pub(crate) unheard: Vec<(u64, oneshot::Sender<()>)>,
     /// Whose cursors moved since they were announced.
     pub(crate) moved: Vec<Arc<str>>,
     /// What may still be said in a chatroom.
@@ -344,6 +347,7 @@ impl Conversation {
                 head,
                 overlays: Overlays::default(),
                 moved: Vec::new(),
+                unheard: Vec::new(),
                 flow: Flow::default(),
             }),
             used_at: AtomicU64::new(0),

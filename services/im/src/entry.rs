@@ -207,17 +207,17 @@ impl Im {
                 entry.cursors = state.members.iter().map(cursor).collect();
             }
             entry.info = Some(About::of(&state.info));
-            let shown = |record: &_| member.shows(seq_of(record), state.info.starts_at_join());
+            let at = self.now().wall;
+            let shown = |record: &Arc<yizhan_hub::Record>| {
+                member.sees(record.seq, state.info.starts_at_join(), now) && !record.is_expired(at)
+            };
             (entry, state.head.last.clone().filter(shown))
         };
         if let Some(last) = last {
             let overlays = self.overlays(&conversation.id, last.seq, last.seq).await?;
-            entry.last = Some(Message::of(&conversation.id, &last, overlays.get(&last.seq), me));
+            let overlay = overlays.get(&last.seq);
+            entry.last = Message::last(&conversation.id, &last, overlay, me);
         }
         Ok(entry)
     }
-}
-
-fn seq_of(record: &Arc<yizhan_hub::Record>) -> u64 {
-    record.seq
 }

@@ -105,6 +105,9 @@ impl Im {
             let table = self.inner.ledger.table();
             let key = person_key(user);
             let row = table.get(&key).await?;
+            if row.is_none() && ids.is_empty() {
+                return Err(Wrong::NoSuch("user"));
+            }
             exported.person = row.map(|(row, _)| parsed(&key, &row)).transpose()?;
             let prefix = member_prefix(user);
             let mut memberships = serde_json::Map::new();
@@ -150,6 +153,7 @@ impl Im {
         for id in ids {
             let Ok(conversation) = self.conversation(&id).await else { continue };
             erased.messages += self.erase_words(&conversation, &user).await?;
+            self.erase_reactions(&as_them, &conversation).await?;
             self.go_away(&as_them, &conversation).await?;
             erased.conversations += 1;
         }
@@ -194,6 +198,24 @@ impl Im {
                 erased += 1;
             }
         }
+    }
+
+    /// Takes back how somebody reacted in a conversation.
+    async fn erase_reactions(
+        &self,
+        them: &Caller,
+        conversation: &Arc<crate::conversation::Conversation>,
+    ) -> Result<(), Wrong> {
+        for (seq, overlay) in self.overlays(&conversation.id, 1, u64::MAX).await? {
+            for (emoji, _) in overlay.reactions.iter().filter(|(_, users)| users.contains(&them.who.user)) {
+                let data = json!({"conversation": conversation.id, "seq": seq, "emoji": emoji, "off": true});
+                match self.clone().run(them.clone(), "im/react".into(), Bytes::from(data.to_string())).await {
+                    Ok(_) | Err(Wrong::NoSuch(_) | Wrong::NotMember | Wrong::Gone) => {}
+                    Err(wrong) => return Err(wrong),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes somebody out of a conversation; a group of theirs goes to another one.

@@ -99,6 +99,11 @@ impl Im {
                 }
             }
             self.inner.online.streams(state.members.keys(), &mut streams);
+            let newest = state.head.newest;
+            for (_, heard) in state.unheard.extract_if(.., |(seq, _)| *seq <= newest) {
+                // Who is gone does not wait.
+                heard.send(()).ok();
+            }
         }
         if streams.is_empty() {
             return;
@@ -115,8 +120,8 @@ impl Im {
 
     fn apply_message(&self, conversation: &Arc<Conversation>, state: &mut State, record: &Arc<Record>) {
         let at = record.at.as_millis();
-        if record.seq > state.head.newest || state.head.last.is_none() {
-            state.head.newest = record.seq;
+        if state.head.last.as_ref().is_none_or(|last| record.seq > last.seq) {
+            state.head.newest = state.head.newest.max(record.seq);
             state.head.active_at = at;
             // One may be recalled before it is heard.
             let emptied =
@@ -131,6 +136,9 @@ impl Im {
             rows.push(conversation.member_row(from, member));
         }
         let recalled = state.info.is_recalled(record.seq);
+        if !recalled {
+            rows.extend(self.expires(conversation, record));
+        }
         if let Some(names) = header(record, MENTIONS).filter(|_| !recalled) {
             for name in names.lines() {
                 if name != &**from

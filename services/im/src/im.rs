@@ -80,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) chores: Chores,
     pub(crate) typists: Typists,
     pub(crate) indexing: Indexing,
+    pub(crate) rebuild: Mutex<crate::search::Rebuild>,
     /// Whether messages that are due are being burnt.
     pub(crate) burning: AtomicBool,
     topics: Filter,
@@ -126,6 +127,7 @@ impl Im {
                 chores,
                 typists: Typists::default(),
                 indexing: Indexing::default(),
+                rebuild: Mutex::default(),
                 burning: AtomicBool::new(false),
                 topics,
                 ops,

@@ -128,8 +128,8 @@ impl Im {
                 Line::Message { conversation, to, from, at, id, content } => {
                     let place = (conversation, to);
                     match self.import_message(place, &from, at, id, *content).await {
-                        Ok(called) => {
-                            under_way.push((number, called));
+                        Ok((called, taken)) => {
+                            under_way.push((number, called, taken));
                             continue;
                         }
                         Err(wrong) => Err(wrong),
@@ -138,16 +138,20 @@ impl Im {
             };
             imported.note(number, taken);
         }
-        for (number, called) in under_way {
+        let mut rows: Vec<crate::ledger::Row> = Vec::new();
+        for (number, called, taken) in under_way {
             let answer = match called {
                 Called::Done(answer) => answer,
                 Called::Later(answer) => answer.await,
             };
-            imported.note(
-                number,
-                if let Answer::Refused(refused) = answer { Err(refused.into()) } else { Ok(()) },
-            );
+            if let Answer::Refused(refused) = answer {
+                imported.note(number, Err(refused.into()));
+                continue;
+            }
+            rows.extend(taken.map(|key| (key, Some(Bytes::from_static(b"{}")))));
+            imported.note(number, Ok(()));
         }
+        self.inner.ledger.commit(rows).await?;
         Ok(imported)
     }
 
@@ -193,7 +197,7 @@ impl Im {
         at: u64,
         id: String,
         mut content: Content,
-    ) -> Result<Called<Answer>, Wrong> {
+    ) -> Result<(Called<Answer>, Option<Bytes>), Wrong> {
         let from = self.somebody(from).await?.user.clone();
         let conversation = match place {
             (Some(reference_id), None) => {
@@ -205,6 +209,11 @@ impl Im {
             (None, Some(to)) => self.direct(&from, &to).await?,
             _ => return Err(Wrong::BadInput("name either 'conversation' or 'to'".to_owned())),
         };
+        // The hub knows an id for some days; a line may come again after years.
+        let taken = Bytes::from(format!("w/m/{}/{id}", conversation.id));
+        if self.inner.ledger.table().get(&taken).await?.is_some() {
+            return Ok((Called::Done(Answer::Done), None));
+        }
         content.id = Some(id);
         content.check()?;
         if matches!(content.kind, What::Forward | What::Merged | What::Command) || content.kind.has_file() {
@@ -224,7 +233,7 @@ impl Im {
         let now = self.now();
         let wall = Timestamp::from_millis(at).min(now.wall);
         let sender = Sender { user: from, device: Some("import".into()), session: SessionId(0) };
-        Ok(self.inner.hub.publish_as(Now { wall, ..now }, sender, publish))
+        Ok((self.inner.hub.publish_as(Now { wall, ..now }, sender, publish), Some(taken)))
     }
 }
 

@@ -160,7 +160,11 @@ impl Im {
     /// Rows as entries, each with its last message.
     async fn shown(&self, me: &str, ranked: Vec<(Rank, Row)>, now: u64) -> Result<Vec<Entry>, Wrong> {
         let visible = |row: &Row| {
-            row.head.last.clone().filter(|last| row.member.shows(last.seq, row.info.starts_at_join()))
+            let seen = |last: &Arc<yizhan_hub::Record>| {
+                row.member.sees(last.seq, row.info.starts_at_join(), now)
+                    && last.message.expires_at.is_none_or(|at| at.as_millis() > now)
+            };
+            row.head.last.clone().filter(seen)
         };
         let lasts: Vec<_> = ranked.iter().map(|(_, row)| visible(row)).collect();
         let keys: Vec<Bytes> = ranked
@@ -177,7 +181,7 @@ impl Im {
                     Some((Some(value), key)) => Some(parsed::<Overlay>(&key, &value)?),
                     _ => None,
                 };
-                entry.last = Some(Message::of(&row.id, &last, overlay.as_ref(), me));
+                entry.last = Message::last(&row.id, &last, overlay.as_ref(), me);
             }
             entries.push(entry);
         }

@@ -87,8 +87,14 @@ where
 {
     let run: Run = Box::new(move |im, caller, body| {
         let empty: &[u8] = b"{}";
-        let input = serde_json::from_slice::<I>(if body.is_empty() { empty } else { &body });
+        let body: &[u8] = if body.is_empty() { empty } else { &body };
+        // A list of values would do for a struct, and nobody would know what is what.
+        let is_object = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
+        let input = serde_json::from_slice::<I>(body);
         Box::pin(async move {
+            if !is_object {
+                return Err(Wrong::BadInput("a JSON object is wanted".to_owned()));
+            }
             let input = input.map_err(|error| Wrong::BadInput(error.to_string()))?;
             let output = run(im, caller, input).await?;
             // Answers are plain structs with text keys: nothing of them cannot be written as JSON.

@@ -397,6 +397,8 @@ impl Im {
         let by = caller.sender();
         let gone = [user.clone()];
         if conversation.kind == Kind::Room {
+            // Who listens already was let in: they are asked about again.
+            self.inner.hub.ask_again(&user);
             self.say_change(&conversation, &by, "ban", after, &Banning { user: &user, until });
         } else if was_member {
             self.say_members(&conversation, &by, after, "removed", &gone);

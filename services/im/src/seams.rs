@@ -75,7 +75,18 @@ pub trait Search: Send + Sync + 'static {
     fn through(&self) -> Option<String>;
 
     /// Looks for words.
-    fn search(&self, query: SearchQuery) -> BoxFuture<'static, Result<SearchFound, String>>;
+    fn search(&self, query: SearchQuery) -> BoxFuture<'static, Result<SearchFound, NoSearch>>;
+}
+
+/// Why nothing was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoSearch {
+    /// The question makes no sense.
+    Bad(String),
+    /// Too many are asked at once.
+    Busy,
+    /// The index failed; in words for the operator.
+    Failed(String),
 }
 
 /// A change of the index.

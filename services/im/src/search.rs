@@ -14,8 +14,9 @@ use crate::{
     im::Im,
     load::parsed,
     member::Member,
+    op::{Done, Nothing, admin_op},
     op::{Op, op},
-    seams::{SearchFound, SearchQuery},
+    seams::{NoSearch, SearchFound, SearchQuery},
     view::Message,
 };
 
@@ -94,11 +95,23 @@ struct Hit {
 }
 
 pub(crate) fn operations() -> Vec<Op> {
-    vec![op(
-        "search",
-        "Looks for messages in all conversations that one is in.",
-        |im: Im, caller: Caller, input: Search| async move { im.search(caller, input).await },
-    )]
+    vec![
+        admin_op(
+            "admin/index",
+            "How the index of messages stands, and how far it is being built anew.",
+            |im: Im, _: Caller, _: Nothing| async move { Ok(im.inner.rebuild.lock().clone()) },
+        ),
+        admin_op(
+            "admin/index_rebuild",
+            "Builds the index of messages anew; until that is done, less is found.",
+            |im: Im, _: Caller, _: Nothing| async move { im.begin_rebuild() },
+        ),
+        op(
+            "search",
+            "Looks for messages in all conversations that one is in.",
+            |im: Im, caller: Caller, input: Search| async move { im.search(caller, input).await },
+        ),
+    ]
 }
 
 impl Im {
@@ -152,7 +165,11 @@ impl Im {
         search: &dyn crate::seams::Search,
         query: &SearchQuery,
     ) -> Result<SearchFound, Wrong> {
-        let failed = |reason| Wrong::Refused(Refused::Store(StoreError::Failed(reason)));
+        let failed = |no: NoSearch| match no {
+            NoSearch::Bad(reason) => Wrong::BadInput(reason),
+            NoSearch::Busy => Wrong::TooFast(std::time::Duration::from_secs(1)),
+            NoSearch::Failed(reason) => Wrong::Refused(Refused::Store(StoreError::Failed(reason))),
+        };
         search.search(query.clone()).await.map_err(failed)
     }
 
@@ -231,4 +248,45 @@ impl Im {
 /// How many UTF-16 units lie before a byte of a text.
 fn utf16(text: &str, byte: usize) -> usize {
     text.char_indices().take_while(|(at, _)| *at < byte).map(|(_, c)| c.len_utf16()).sum()
+}
+
+/// How the index of messages stands.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub(crate) struct Rebuild {
+    /// Whether it is being built anew.
+    pub(crate) running: bool,
+    /// How much of all has been read, in the journal's own measure.
+    pub(crate) done: u64,
+    /// How much there is to read.
+    pub(crate) all: u64,
+    /// Why the last time failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+impl Im {
+    fn begin_rebuild(&self) -> Result<Done, Wrong> {
+        {
+            let mut rebuild = self.inner.rebuild.lock();
+            if rebuild.running {
+                return Err(Wrong::Conflict("the index is being built anew already"));
+            }
+            *rebuild = Rebuild { running: true, ..Rebuild::default() };
+        }
+        let im = self.clone();
+        let running = async move {
+            let progress = |done, all| {
+                let mut rebuild = im.inner.rebuild.lock();
+                (rebuild.done, rebuild.all) = (done, all);
+            };
+            let built = im.rebuild_index(progress).await;
+            let mut rebuild = im.inner.rebuild.lock();
+            rebuild.running = false;
+            rebuild.error = built.err().map(|error| error.to_string());
+            Ok(())
+        };
+        // It goes on though nobody waits.
+        drop(self.inner.chores.run(running));
+        Ok(Done {})
+    }
 }

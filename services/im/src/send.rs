@@ -387,7 +387,21 @@ impl Im {
             ..Publish::new(conversation.messages.clone(), body(&content))
         };
         // Under the lock: who is muted or removed after this line was heard before it.
-        self.inner.hub.publish_as(now, from.clone(), publish)
+        let called = self.inner.hub.publish_as(now, from.clone(), publish);
+        drop(state);
+        match called {
+            Called::Done(answer) => Called::Done(answer),
+            Called::Later(answer) => {
+                let conversation = conversation.clone();
+                Called::Later(Box::pin(async move {
+                    let answer = answer.await;
+                    if let Answer::Published(receipt) = &answer {
+                        heard(&conversation, receipt.seq).await;
+                    }
+                    answer
+                }))
+            }
+        }
     }
 
     /// Something for the programs of those who are here.
@@ -415,6 +429,21 @@ impl Im {
         };
         Called::Done(Answer::Published(receipt))
     }
+}
+
+/// Ready when a message has had its effects: whoever asks after the answer finds it.
+async fn heard(conversation: &Conversation, seq: u64) {
+    let waiting = {
+        let mut state = conversation.lock();
+        if state.head.newest >= seq {
+            return;
+        }
+        let (sender, receiver) = oneshot::channel();
+        state.unheard.push((seq, sender));
+        receiver
+    };
+    // Dropped where the conversation is gone.
+    waiting.await.ok();
 }
 
 /// Where a publish goes, and what it says.

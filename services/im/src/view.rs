@@ -158,6 +158,14 @@ impl Message {
     }
 }
 
+impl Message {
+    /// The last message of a list; `None` where it burnt or was erased.
+    pub(crate) fn last(id: &Arc<str>, record: &Record, overlay: Option<&Overlay>, me: &str) -> Option<Self> {
+        let shown = Self::of(id, record, overlay, me);
+        (shown.content.is_some() || shown.recalled.is_some()).then_some(shown)
+    }
+}
+
 impl Overlay {
     fn reactions(&self, me: &str) -> Vec<Reaction> {
         let shown = |(emoji, users): &(String, Vec<Arc<str>>)| Reaction {
@@ -176,6 +184,19 @@ impl Im {
         let mut records = self
             .records(conversation, Range::Between(seq.saturating_sub(1), seq.saturating_add(1)), 1)
             .await?;
+        records.pop().filter(|r| r.seq == seq).ok_or(Wrong::NoSuch("message"))
+    }
+
+    /// One message's record as it is kept, also where it has expired.
+    pub(crate) async fn kept_record(
+        &self,
+        conversation: &Conversation,
+        seq: u64,
+    ) -> Result<Arc<Record>, Wrong> {
+        let journal = self.inner.hub.journal(&conversation.messages).ok_or(Wrong::NoSuch("message"))?;
+        let (range, page) =
+            (Range::Between(seq.saturating_sub(1), seq + 1), PageSize { records_max: 1, bytes_max: 1 });
+        let mut records = journal.history(&conversation.messages, range, page).await?.records;
         records.pop().filter(|r| r.seq == seq).ok_or(Wrong::NoSuch("message"))
     }
 

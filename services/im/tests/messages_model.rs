@@ -56,6 +56,22 @@ struct Model {
     cleared: [u64; 3],
 }
 
+impl Step {
+    /// The message that it is done to.
+    fn target(&self) -> Option<u64> {
+        match self {
+            Self::Send => None,
+            Self::InThread(seq)
+            | Self::Edit(seq)
+            | Self::Recall(seq)
+            | Self::React(seq, ..)
+            | Self::Pin(seq, _)
+            | Self::Delete(seq)
+            | Self::Clear(seq) => Some(*seq),
+        }
+    }
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let seq = 1_u64..12;
     prop_oneof![
@@ -244,6 +260,11 @@ async fn run(turns: Vec<Turn>) {
             .enumerate()
             .filter_map(|(user, step)| Some((user, step?, format!("{n}-{user}"))))
             .filter(|(user, step, _)| *user == 0 || !matches!(step, Step::Pin(..)))
+            // Whether a message is there that is sent at the same time, nobody can say.
+            .filter(|(_, step, _)| {
+                step.target()
+                    .is_none_or(|seq| seq <= model.said.len() as u64 || seq > model.said.len() as u64 + 3)
+            })
             .collect();
         let takes: Vec<bool> = steps.iter().map(|(user, step, _)| model.takes(*user, step)).collect();
         let answers = join_all(steps.iter().map(|(user, step, text)| {

@@ -60,7 +60,10 @@ impl Search for Plain {
         self.0.lock().through.clone()
     }
 
-    fn search(&self, query: SearchQuery) -> BoxFuture<'static, Result<SearchFound, String>> {
+    fn search(
+        &self,
+        query: SearchQuery,
+    ) -> BoxFuture<'static, Result<SearchFound, yizhan_im::seams::NoSearch>> {
         let inside = self.0.lock();
         let sees =
             |id: &str, seq: u64| query.conversations.iter().any(|(c, after)| **c == *id && seq > *after);

@@ -75,7 +75,8 @@ impl Role for Person {
         }
         match &mut self.part {
             _ if !self.ready => {
-                let word = if matches!(self.part, Part::Writer { .. }) { "\"welcome\"" } else { "\"subscribed\"" };
+                let word =
+                    if matches!(self.part, Part::Writer { .. }) { "\"welcome\"" } else { "\"subscribed\"" };
                 if has(payload, word) {
                     self.ready = true;
                     self.shared.ready.fetch_add(1, Relaxed);
@@ -186,7 +187,11 @@ impl Plan for Share {
 }
 
 /// Makes a group of so many members, whom `named` names; gives its id.
-pub(super) fn make(talk: &mut Talk, title: &str, members: impl Iterator<Item = String>) -> Result<String, String> {
+pub(super) fn make(
+    talk: &mut Talk,
+    title: &str,
+    members: impl Iterator<Item = String>,
+) -> Result<String, String> {
     let mut members: Vec<String> = members.map(|user| account(&user)).collect();
     let rest = members.split_off(members.len().min(ADDED));
     let entry = talk.ask("create", &json!({"kind": "group", "title": title, "members": members}))?;
@@ -210,7 +215,8 @@ pub(crate) fn measure(common: &Common, of: &OfGroup) -> Result<Report, String> {
     let writer = "crowd".to_owned();
     let mut talk = Talk::open(&common.target, &writer)?;
     // The writer is a member, too.
-    let conversation = make(&mut talk, "a crowd", (0..of.members.saturating_sub(1)).map(|n| format!("crowd{n}")))?;
+    let conversation =
+        make(&mut talk, "a crowd", (0..of.members.saturating_sub(1)).map(|n| format!("crowd{n}")))?;
     drop(talk);
     let group = Arc::new(Group::new(String::new(), of.online, of.window));
     let mut shares: Vec<Vec<(usize, String, bool)>> = vec![Vec::new(); threads];
@@ -226,9 +232,7 @@ pub(crate) fn measure(common: &Common, of: &OfGroup) -> Result<Report, String> {
         shared: shared.clone(),
     };
     let plans: Vec<Share> = shares.into_iter().map(plan).collect();
-    let all = |shared: &Shared| {
-        shared.delivered.load(Relaxed) >= group.sent.load(Relaxed) * of.online as u64
-    };
+    let all = |shared: &Shared| shared.delivered.load(Relaxed) >= group.sent.load(Relaxed) * of.online as u64;
     let outcome = run(common, &shared, plans, of.online as u64 + 1, all)?;
     let rate = of.rate.map_or_else(|| "max".into(), |rate| rate.into());
     Ok(Report {

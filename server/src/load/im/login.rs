@@ -102,11 +102,16 @@ pub(crate) fn measure(common: &Common, login: &Login) -> Result<Report, String> 
         let shown = list["conversations"].as_array().map_or(0, Vec::len);
         let expected = login.page.min(login.conversations);
         // Where users do not divide evenly, the last ones are in a group less.
-        if shown + 2 < expected { Err(format!("a list had {shown} conversations of {expected}")) } else { Ok(()) }
+        if shown + 2 < expected {
+            Err(format!("a list had {shown} conversations of {expected}"))
+        } else {
+            Ok(())
+        }
     })?;
     let took = begun.elapsed();
     let after = common.pid.and_then(ProcessFigures::of);
-    let server = before.zip(after).zip(common.pid).map(|((before, after), pid)| Watched { pid, before, after });
+    let server =
+        before.zip(after).zip(common.pid).map(|((before, after), pid)| Watched { pid, before, after });
     Ok(Report {
         mode: "im login",
         setting: vec![

@@ -16,8 +16,22 @@ use super::{
 
 /// Words that messages are made of.
 const WORDS: [&str; 16] = [
-    "meeting", "tomorrow", "会议", "明天", "季度", "报告", "report", "price", "天气", "服务器", "deploy", "发布",
-    "coffee", "咖啡", "train", "火车站",
+    "meeting",
+    "tomorrow",
+    "会议",
+    "明天",
+    "季度",
+    "报告",
+    "report",
+    "price",
+    "天气",
+    "服务器",
+    "deploy",
+    "发布",
+    "coffee",
+    "咖啡",
+    "train",
+    "火车站",
 ];
 /// How long something new may take until it is found.
 const FOUND_WITHIN: Duration = Duration::from_secs(30);
@@ -39,13 +53,14 @@ pub(crate) fn measure(common: &Common, search: &Search) -> Result<Report, String
     let entry = talk.ask("open", &json!({"user": account("sought")}))?;
     let id = entry["id"].as_str().ok_or("no conversation was opened")?.to_owned();
     let run = std::process::id();
-    let mut send = |talk: &mut Talk, n: usize, text: &str| {
+    let send = |talk: &mut Talk, n: usize, text: &str| {
         let content = json!({"kind": "text", "text": text});
         talk.ask("send", &json!({"conversation": id, "id": format!("{run:x}-{n}"), "content": content}))
     };
     let word = |n: usize| WORDS[n % WORDS.len()];
     for n in 0..search.messages {
-        let text = format!("{} {} {}，{} 第{n}次", word(n), word(n / 3 + 5), word(n / 7 + 2), word(n * 5 + 1));
+        let text =
+            format!("{} {} {}，{} 第{n}次", word(n), word(n / 3 + 5), word(n / 7 + 2), word(n * 5 + 1));
         send(&mut talk, n, &text)?;
     }
     let last = format!("needle{run:x}");
@@ -68,7 +83,8 @@ pub(crate) fn measure(common: &Common, search: &Search) -> Result<Report, String
     }
     let took = begun.elapsed();
     let after = common.pid.and_then(ProcessFigures::of);
-    let server = before.zip(after).zip(common.pid).map(|((before, after), pid)| Watched { pid, before, after });
+    let server =
+        before.zip(after).zip(common.pid).map(|((before, after), pid)| Watched { pid, before, after });
     Ok(Report {
         mode: "im search",
         setting: vec![
