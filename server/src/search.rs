@@ -79,13 +79,15 @@ impl Search for Indexing {
     fn search(&self, query: SearchQuery) -> BoxFuture<'static, Result<SearchFound, NoSearch>> {
         let (index, running, waiting) = (self.index.clone(), self.running.clone(), self.waiting.clone());
         Box::pin(async move {
-            let busy = || "too many searches wait: try again".to_owned();
-            let _waiting = waiting.try_acquire_owned().map_err(|_| busy())?;
-            let _running = running.acquire_owned().await.map_err(|_| busy())?;
-            let query = query_of(query)?;
+            let _waiting = waiting.try_acquire_owned().map_err(|_| NoSearch::Busy)?;
+            let _running = running.acquire_owned().await.map_err(|_| NoSearch::Busy)?;
+            let query = query_of(query).map_err(NoSearch::Bad)?;
             let searching = tokio::task::spawn_blocking(move || index.search(&query));
-            let found =
-                searching.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+            let found = searching.await.map_err(|error| NoSearch::Failed(error.to_string()))?;
+            let found = found.map_err(|error| match error {
+                SearchError::BadQuery(_) => NoSearch::Bad(error.to_string()),
+                error => NoSearch::Failed(error.to_string()),
+            })?;
             let hit = |hit: yizhan_search::Hit| SearchHit {
                 conversation: hit.conversation.into(),
                 seq: hit.seq,
