@@ -33,13 +33,17 @@ class Mqtt:
         self.client.on_message = lambda _c, _u, m: self.heard.append((m.topic, m.payload, m.retain))
         self.client.on_publish = lambda _c, _u, mid, code, _p: self.codes.__setitem__(mid, code.value)
         self.client.on_subscribe = lambda _c, _u, mid, codes, _p: self.granted.__setitem__(mid, [c.value for c in codes])
-        self.connected = threading.Event()
-        self.client.on_connect = lambda _c, _u, _f, code, _p: None if code.is_failure else self.connected.set()
+        self.connected, self.code = threading.Event(), None
+        self.client.on_connect = self._connected
         self.client.connect(host, port)
         self.client.loop_start()
-        if not self.connected.wait(4):
+        if not self.connected.wait(10) or self.code.is_failure:
             self.client.loop_stop()
-            raise AssertionError("MQTT does not connect")
+            raise AssertionError(f"MQTT does not connect: {self.code}")
+
+    def _connected(self, _client, _user, _flags, code, _properties):
+        self.code = code
+        self.connected.set()
 
     def publish(self, topic, payload, qos=1, retain=False):
         """Gives the reason code."""

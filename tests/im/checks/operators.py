@@ -8,17 +8,17 @@ from suite import expect, rule, same, soon
 TEXT = {"kind": "text", "text": "x"}
 
 
-def stored(server, words):
-    """Files of the data folder in which the words stand, as they are or in UTF-16."""
-    found = []
+def stored(server, secrets):
+    """Which of these words, by their name, stand in which files of the data folder."""
+    found = {}
     for path in sorted(server.data.rglob("*")):
-        if path.is_file() and path.suffix != ".sock":
-            try:
-                data = path.read_bytes()
-            except OSError:
-                continue
+        try:
+            data = path.read_bytes() if path.is_file() else b""
+        except OSError:
+            continue
+        for what, words in secrets.items():
             if words.encode() in data:
-                found.append(str(path.relative_to(server.data)))
+                found.setdefault(what, []).append(str(path.relative_to(server.data)))
     return found
 
 
@@ -268,21 +268,16 @@ def words_that_are_taken_back_are_gone_from_the_disk(stage):
     e = ann.send(group, "first words")
     ann.ask("edit", conversation=group, seq=e, content={"kind": "text", "text": secrets["edited"]})
     last = bob.send(group, "end")
-    soon(lambda: stored(server, secrets["recalled"]), "what was sent is not on disk in clear: this check sees nothing")
+    soon(lambda: "recalled" in stored(server, secrets), "what was sent is not on disk in clear: this check sees nothing")
     bob.ask("search", text=secrets["recalled"])
     ann.ask("recall", conversation=group, seq=a)
     bob.ask("read", conversation=group, seq=last)
     soon(lambda: secrets["burnt"] not in str(bob.messages(group)), "not burnt", 20)
     soon(lambda: secrets["expired"] not in str(bob.messages(group)), "not expired", 20)
     admin.ask("admin/erase", user=ann.user)
-    left = {}
-    for _ in range(30):
-        left = {what: stored(server, words) for what, words in secrets.items()}
-        left = {what: files for what, files in left.items() if files}
-        if not left:
-            return
+    end = time.monotonic() + 12
+    while stored(server, secrets) and time.monotonic() < end:
         time.sleep(0.5)
     server.again()
-    left = {what: stored(server, words) for what, words in secrets.items()}
-    left = {what: files for what, files in left.items() if files}
-    same(left, {}, "on disk still, after a restart, too")
+    time.sleep(2)
+    same(stored(server, secrets), {}, "on disk still, after a restart, too")
