@@ -239,7 +239,8 @@ async fn the_index_is_built_anew_with_progress() {
     }
     assert_eq!(index().0.lock().documents.len(), 3000);
     let progress = progress.lock();
-    assert!(progress.len() > 1 && progress.is_sorted(), "{progress:?}");
+    // How often it is told is the machine's to say; that it grows to the end is not.
+    assert!(progress.is_sorted(), "{progress:?}");
     let (done, all) = progress.last().unwrap();
     assert_eq!(done, all);
 }
