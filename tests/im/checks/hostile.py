@@ -193,3 +193,22 @@ def marks_of_search_are_utf16_and_queries_are_words(stage):
     bob.refused("search", (600, 603), text="x" * 1025)
     status, answer = bob.post("search", {"text": word, "before": "garbage"})
     expect(status in (200, 400), f"{answer}")
+
+
+@rule
+def names_and_cursors_longer_than_any_key_are_refused(stage):
+    ann = stage.persons("ann")[0]
+    group = stage.group(ann, join="request")
+    long = "x" * 70_000
+    asked = [(ann, op, body) for op, body in (
+        ("decide", {"conversation": group, "user": long, "accept": True}), ("profile", {"user": long}), ("open", {"user": long}), ("find", {"handle": long}),
+        ("conversation", {"conversation": long}), ("list", {"after": long}), ("list", {"since": long}), ("members", {"conversation": group, "after": long}),
+        ("join", {"link": long}), ("block", {"user": long}), ("role", {"conversation": group, "user": long, "role": "admin"}), ("file", {"file": long}),
+        ("discover", {"after": long}), ("shared_files", {"conversation": group, "before": long}), ("search", {"text": "x", "before": long}))]
+    try:
+        asked += [(stage.admin, op, body) for op, body in (("admin/users", {"after": long}), ("admin/reports", {"after": long}), ("admin/conversations", {"after": long}),
+                                                            ("admin/export", {"user": long}), ("admin/export", {"user": ann.user, "after": long}), ("admin/silence", {"user": long, "seconds": 1}))]
+    except NotHere:
+        pass
+    wrong = [(op, status, str(answer)[:150]) for person, op, body in asked for status, answer in [person.post(op, body)] if status >= 500]
+    same(wrong, [], "failed")
