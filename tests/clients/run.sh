@@ -43,12 +43,14 @@ try python3 autobahn.py "${1/#http/ws}/v1/socket" --quiet
 scripts=7
 # MQTT's clients have a server of their own, with an account and TLS.
 if [[ $own -eq 0 ]]; then
-  scripts=10
+  scripts=11
   try ./mqtt.sh
   for name in ann bob; do printf 'a-password' | env -u YIZHAN_BIN "$binary" account add "$name" --data "$data" >/dev/null; done
   try .venv/bin/python im_http.py "$1" ann:a-password bob:a-password
   # The OpenAPI document has a server of its own: what a tester makes up is not for the others.
   try ./openapi.sh
+  # The rules of instant messaging have servers of their own, too, which are killed now and then.
+  try ./im.sh
 fi
 
 echo "$((scripts - failures)) of $scripts passed"

@@ -39,7 +39,7 @@ const WORD_TOKENS: &str = "yizhan-words";
 #[derive(Clone)]
 pub(crate) struct Fields {
     pub(crate) schema: Schema,
-    /// The conversation as a number: see [`place`].
+    /// The conversation as a number: see `place`.
     pub(crate) place: Field,
     /// The conversation and the upper bits of the seq, for removing one document.
     pub(crate) bucket: Field,
