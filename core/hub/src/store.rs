@@ -75,7 +75,7 @@ pub trait Journal: Send + Sync + 'static {
     fn since(&self, at: Timestamp) -> BoxFuture<'_, Result<Vec<Position>, StoreError>>;
 
     /// Erases what was said, for good: the records of a topic with these numbers lose body, headers and content
-    /// type ([`Content::Binary`](crate::message::Content::Binary)) wherever the journal has them, on disk by
+    /// type ([`Content::Binary`]) wherever the journal has them, on disk by
     /// writing over them. They keep place, number, key, time and sender. An erased record is no key's value any
     /// more. Safe when the future is ready; erasing again changes nothing. Gives how many were erased by this
     /// call; numbers of which nothing is left are passed over.

@@ -19,7 +19,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
-use yizhan_hub::store::{Expect, StoreError, Table, bytes_of_rows, check_key};
+use yizhan_hub::store::{Expect, KEY_BYTES_MAX, StoreError, Table, bytes_of_rows, check_key};
 
 use crate::{
     files::{Files, SystemFiles, is_full},
@@ -197,6 +197,7 @@ impl Tables {
     /// A value as it is stored.
     pub(crate) fn raw(&self, keyspace: &str, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         if check_key(key).is_err() {
+            // Nothing is ever put there.
             return Ok(None);
         }
         self.with(keyspace, |k| Ok(k.get(key)?.map(|value| Bytes::copy_from_slice(&value))))
@@ -565,8 +566,13 @@ impl Table for DiskTable {
         rows_max: usize,
     ) -> BoxFuture<'a, Result<Vec<(Bytes, Bytes)>, StoreError>> {
         let (tables, keyspace) = (self.tables.clone(), self.keyspace.clone());
-        let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
+        // fjall takes no longer key, not even to begin at; none is behind a longer one that is not behind this.
+        let shorter = |key: &[u8]| key[..key.len().min(KEY_BYTES_MAX)].to_vec();
+        let (too_long, prefix, after) = (prefix.len() > KEY_BYTES_MAX, shorter(prefix), after.map(shorter));
         let read = move || {
+            if too_long {
+                return Ok(vec![]);
+            }
             tables.with(&keyspace, |k| {
                 let mut rows = vec![];
                 let from = match after {
