@@ -264,7 +264,7 @@ describe('the console', { skip }, () => {
       return begun;
     });
     assert.equal(said.size, 128);
-    await owner.getByRole('button', { name: 'To the newest' }).click();
+    await owner.getByTitle('To the newest').click();
     await eventually('the end', () =>
       timeline.evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight < 80),
     );
