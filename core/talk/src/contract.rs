@@ -96,6 +96,16 @@ pub enum Called<A> {
     Later(Pin<Box<dyn Future<Output = A> + Send>>),
 }
 
+impl<A> Called<A> {
+    /// The answer, when it is there.
+    pub async fn wait(self) -> A {
+        match self {
+            Self::Done(answer) => answer,
+            Self::Later(answer) => answer.await,
+        }
+    }
+}
+
 impl<A> std::fmt::Debug for Called<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -17,7 +17,6 @@ use yizhan_hub::{
     message::Sender,
     store::{PageSize, Range},
 };
-use yizhan_talk::Called;
 
 use crate::{
     content::Content,
@@ -208,11 +207,7 @@ impl Im {
             // Under the lock: the one that is announced last says how it is.
             self.inner.hub.publish_as(self.now(), untold.sender(), publish)
         };
-        let answer = match answer {
-            Called::Done(answer) => answer,
-            Called::Later(answer) => answer.await,
-        };
-        if let Answer::Refused(refused) = answer {
+        if let Answer::Refused(refused) = answer.wait().await {
             return Err(refused.into());
         }
         if matches!(untold.change, Change::Recall | Change::Burn) {

@@ -140,11 +140,7 @@ impl Im {
         }
         let mut rows: Vec<crate::ledger::Row> = Vec::new();
         for (number, called, taken) in under_way {
-            let answer = match called {
-                Called::Done(answer) => answer,
-                Called::Later(answer) => answer.await,
-            };
-            if let Answer::Refused(refused) = answer {
+            if let Answer::Refused(refused) = called.wait().await {
                 imported.note(number, Err(refused.into()));
                 continue;
             }

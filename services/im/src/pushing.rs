@@ -221,16 +221,9 @@ impl Im {
         // A constant.
         let topic = Topic::new(PUSH).map_err(|bad| Wrong::BadInput(bad.to_string()))?;
         let publish = Publish { content: Body::Json, ..Publish::new(topic, json(push)) };
-        match self.inner.hub.publish_as(self.now(), seams::server(), publish) {
-            yizhan_talk::Called::Done(answer) => refused(answer),
-            yizhan_talk::Called::Later(answer) => refused(answer.await),
+        match self.inner.hub.publish_as(self.now(), seams::server(), publish).wait().await {
+            yizhan_hub::Answer::Refused(refused) => Err(refused.into()),
+            _ => Ok(()),
         }
-    }
-}
-
-fn refused(answer: yizhan_hub::Answer) -> Result<(), Wrong> {
-    match answer {
-        yizhan_hub::Answer::Refused(refused) => Err(refused.into()),
-        _ => Ok(()),
     }
 }

@@ -41,8 +41,8 @@ pub(crate) struct Lines(Mutex<FxHashMap<SessionId, (u64, Ahead)>>);
 type Ahead = Shared<oneshot::Receiver<()>>;
 
 /// A place in a client's line; the next one goes on when it is dropped.
-struct Turn<'a> {
-    lines: &'a Lines,
+struct Turn {
+    im: Im,
     session: SessionId,
     number: u64,
     /// Dropped, it tells who is next.
@@ -66,9 +66,9 @@ impl Lines {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
-        let mut lines = self.lines.0.lock();
+        let mut lines = self.im.inner.lines.0.lock();
         if lines.get(&self.session).is_some_and(|(number, _)| *number == self.number) {
             lines.remove(&self.session);
         }
@@ -121,11 +121,7 @@ impl Im {
             (None, Some(user)) => self.direct(&caller.who.user, &user).await?.id.clone(),
             _ => return Err(Wrong::BadInput("name either 'conversation' or 'user'".to_owned())),
         };
-        let answer = match self.take(caller, id.clone(), content, Durability::None) {
-            Called::Done(answer) => answer,
-            Called::Later(answer) => answer.await,
-        };
-        match answer {
+        match self.take(caller, id.clone(), content, Durability::None).wait().await {
             Answer::Published(Receipt { seq, at, duplicate, .. }) => {
                 Ok(Sent { conversation: id, seq, at: at.as_millis(), duplicate })
             }
@@ -137,10 +133,7 @@ impl Im {
     /// Sends to a person.
     pub(crate) async fn send_to(&self, caller: &Caller, user: &str, content: Content) -> Result<(), Wrong> {
         let id = self.direct(&caller.who.user, user).await?.id.clone();
-        let answer = match self.take(caller.clone(), id, content, Durability::None) {
-            Called::Done(answer) => answer,
-            Called::Later(answer) => answer.await,
-        };
+        let answer = self.take(caller.clone(), id, content, Durability::None).wait().await;
         if let Answer::Refused(refused) = answer { Err(refused.into()) } else { Ok(()) }
     }
 
@@ -160,10 +153,7 @@ impl Im {
             Ok(Some(word)) => {
                 let (im, called) = (self.clone(), self.take_clean(caller, id.clone(), content, wants));
                 Called::Later(Box::pin(async move {
-                    let answer = match called {
-                        Called::Done(answer) => answer,
-                        Called::Later(answer) => answer.await,
-                    };
+                    let answer = called.wait().await;
                     if let Answer::Published(receipt) = &answer
                         && !receipt.duplicate
                     {
@@ -197,8 +187,9 @@ impl Im {
         }
         let (before, number, done) = self.inner.lines.wait(caller.session);
         let im = self.clone();
+        // Made here: a client that is gone before this is looked at leaves no place in line behind.
+        let turn = Turn { im: im.clone(), session: caller.session, number, _done: done };
         Called::Later(Box::pin(async move {
-            let turn = Turn { lines: &im.inner.lines, session: caller.session, number, _done: done };
             if let Some(before) = before {
                 // Said or dropped: it is over.
                 before.await.ok();
@@ -209,10 +200,7 @@ impl Im {
             };
             // It is in line with the others of its topic: the next may come.
             drop(turn);
-            match called {
-                Called::Done(answer) => answer,
-                Called::Later(answer) => answer.await,
-            }
+            called.wait().await
         }))
     }
 
