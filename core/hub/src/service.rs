@@ -288,12 +288,4 @@ impl Hub {
             session.admit_again(&*self.inner.access, principal);
         }
     }
-
-    /// Whether somebody listens to just this topic.
-    #[must_use]
-    pub fn is_heard(&self, topic: &Topic) -> bool {
-        let mut heard = false;
-        self.inner.directory.each_exact(topic, |_, _| heard = true);
-        heard
-    }
 }

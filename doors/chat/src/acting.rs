@@ -9,7 +9,7 @@ use yizhan_hub::{
     live::Handle, service::Ask,
 };
 use yizhan_net::Request;
-use yizhan_talk::{Backend as _, Called, Now};
+use yizhan_talk::{Backend as _, Now};
 
 /// The user that clients without credentials are.
 pub(crate) const ANONYMOUS: &str = "anonymous";
@@ -39,7 +39,7 @@ impl Acting {
         let peer = request.peer();
         let peer = Peer { address: peer.address.ip(), door: "http", secure: peer.secure };
         let mut link = hub.link(peer);
-        match answer_of(link.call(hub.now(), Call::Hello(Box::new(hello)))).await {
+        match link.call(hub.now(), Call::Hello(Box::new(hello))).wait().await {
             Answer::Opened(opened) => Ok(Self::Visitor(Box::new(link), opened.principal)),
             Answer::Refused(refused) => Err(refused),
             answer => Err(unfit(&answer)),
@@ -67,18 +67,11 @@ impl Acting {
             }
             Self::Session(handle) => handle.call(now, Call::Ask(ask)),
         };
-        match answer_of(called).await {
+        match called.wait().await {
             Answer::Told(told) => Ok(told),
             Answer::Refused(refused) => Err(refused),
             answer => Err(unfit(&answer)),
         }
-    }
-}
-
-async fn answer_of(called: Called<Answer>) -> Answer {
-    match called {
-        Called::Done(answer) => answer,
-        Called::Later(answer) => answer.await,
     }
 }
 

@@ -34,7 +34,7 @@ use parking_lot::Mutex;
 use tracing::{debug, warn};
 use yizhan_hub::{Answer, Call, Content, Credentials, Hub, Link, Peer, Qos, Topic, message::RETAINED};
 use yizhan_net::{DialError, Ended, Next, Outgoing, Site, SiteError, drive};
-use yizhan_talk::{Backend as _, Called, Close, Timestamp};
+use yizhan_talk::{Backend as _, Close, Timestamp};
 
 use crate::wire::Version;
 pub use config::{Config, Password, Protocol, Rule};
@@ -233,7 +233,7 @@ async fn visit(hub: &Hub, one: &One) {
         let memory = Memory::new(now);
         let hello = hello(&one.setup.session_name(rank), one.setup.credentials(), Some(memory.clone()));
         let mut refused = None;
-        match done(link.call(now, Call::Hello(Box::new(hello)))).await {
+        match link.call(now, Call::Hello(Box::new(hello))).wait().await {
             Answer::Opened(opened) => {
                 adopt(&opened, &memory);
                 for wish in wishes(&one.setup, rank, &opened.subscriptions) {
@@ -241,7 +241,7 @@ async fn visit(hub: &Hub, one: &One) {
                     if wish.qos == Qos::AtMostOnce {
                         continue;
                     }
-                    if let Answer::Refused(why) = done(link.call(now, Call::Subscribe(Box::new(wish)))).await
+                    if let Answer::Refused(why) = link.call(now, Call::Subscribe(Box::new(wish))).wait().await
                     {
                         refused = Some(why);
                     }
@@ -253,12 +253,5 @@ async fn visit(hub: &Hub, one: &One) {
         if let Some(refused) = refused {
             warn!(bridge = %one.setup.name, %refused, "this server's hub does not let a bridge collect messages");
         }
-    }
-}
-
-async fn done(called: Called<Answer>) -> Answer {
-    match called {
-        Called::Done(answer) => answer,
-        Called::Later(answer) => answer.await,
     }
 }

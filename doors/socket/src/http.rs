@@ -55,15 +55,7 @@ impl Acting {
     pub(crate) async fn ask(&mut self, now: Now, call: Call) -> Answer {
         let called = self.start(now, call);
         self.flush(now);
-        answer_of(called).await
-    }
-}
-
-/// The answer, when it is there.
-pub(crate) async fn answer_of(called: Called<Answer>) -> Answer {
-    match called {
-        Called::Done(answer) => answer,
-        Called::Later(answer) => answer.await,
+        called.wait().await
     }
 }
 
@@ -91,7 +83,7 @@ impl Inner {
     pub(crate) async fn hello(&self, peer: Peer, hello: Hello) -> Result<(Link, Opened), Refused> {
         let mut link = self.hub.link(peer);
         let now = self.hub.now();
-        match answer_of(link.call(now, Call::Hello(Box::new(hello)))).await {
+        match link.call(now, Call::Hello(Box::new(hello))).wait().await {
             Answer::Opened(opened) => Ok((link, *opened)),
             Answer::Refused(refused) => Err(refused),
             answer => Err(unfit(&answer)),

@@ -20,7 +20,7 @@ use yizhan_hub::{Link, Refused, SessionId, StoreError, link::Opened};
 use yizhan_net::{Body, EventBody, Request, Response};
 use yizhan_talk::{Backend as _, Connection as _, Now, Out, Timestamp};
 
-use super::{answer_of, array, json_body, opening::Opening, peer, refusal, session_of};
+use super::{array, json_body, opening::Opening, peer, refusal, session_of};
 use crate::{connection::Connection, door::Inner, wire::Wrong};
 use body::{Parked, Poll};
 
@@ -146,7 +146,7 @@ async fn first_answers(door: &Inner, link: &mut Link, opened: &Opened, opening: 
     let started: Vec<_> = out.calls.drain(..).map(|call| link.call(now, call)).collect();
     link.flush(now);
     for called in started {
-        let answer = answer_of(called).await;
+        let answer = called.wait().await;
         connection.answer(door.hub.now(), answer, &mut out);
     }
     array(out.packets.iter())

@@ -8,7 +8,7 @@ use yizhan_hub::{Link, Refused};
 use yizhan_net::{Request, Response};
 use yizhan_talk::{Connection as _, Out};
 
-use super::{Acting, answer_of, array, json_body, refusal, status_of_close};
+use super::{Acting, array, json_body, refusal, status_of_close};
 use crate::{connection::Connection, door::Inner};
 
 /// Bytes of all answers together; who asks for more gets 413.
@@ -42,7 +42,7 @@ async fn run(door: &Inner, mut acting: Acting, mut input: BytesMut) -> Response 
         started.extend(out.calls.drain(..).map(|call| acting.start(now, call)));
         acting.flush(now);
         let Some(called) = started.pop_front() else { break };
-        let answer = answer_of(called).await;
+        let answer = called.wait().await;
         connection.answer(door.hub.now(), answer, &mut out);
         let bytes = out.packets.bytes().len();
         if bytes > ANSWER_BYTES_MAX {
