@@ -1,0 +1,1 @@
+//! Playback over HTTP: HLS, DASH, HTTP-FLV.

@@ -1,0 +1,1 @@
+//! Live streaming over HTTP: the API, the watch page, webhooks.

@@ -1,0 +1,22 @@
+//! Live media: broadcasts, who sends them, who watches them.
+//!
+//! A broadcast is a bounded log of frames with one writer and many readers. A reader holds a position and nothing
+//! else; one that falls behind goes on from the newest frame that decoding can begin at. Every container form of the
+//! frames is made once and shared by all who read in that form. No I/O, no clock and no task: time comes in as
+//! [`Now`](yizhan_talk::Now), and the caller runs [`Media::maintain`].
+//!
+//! Read in this order: [`name`], [`track`] (codecs and their configuration), [`frame`], [`block`] (frames that go out
+//! together), [`broadcast`] (the log), [`feed`] (one reader's place), [`media`] (all broadcasts), [`seat`] (the same as
+//! a backend for doors); then the containers: [`codec`], [`flv`], [`cmaf`], [`ts`].
+
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have clocks and tasks of their own"))]
+
+pub mod block;
+pub mod frame;
+pub mod name;
+pub mod track;
+
+pub use block::{Block, Form};
+pub use frame::{Frame, Kind, Packet};
+pub use name::{BadName, Name};
+pub use track::{Codec, Detail, Setup, Track};
