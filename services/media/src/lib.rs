@@ -11,6 +11,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have clocks and tasks of their own"))]
 
+pub mod amf;
 pub mod block;
 pub mod frame;
 pub mod name;
