@@ -24,6 +24,8 @@ const STEP = 50;
 const NEAR = 700;
 /** How near to the end counts as the end, pixels. */
 const END = 60;
+/** When it is asked again for messages that could not be loaded. */
+const AGAIN_MS = 3000;
 /** With more unread ones than this it opens at the first of them. */
 const UNREAD_FAR = 25;
 
@@ -66,7 +68,10 @@ export class Timeline extends Part {
     this.listen(this.#scroll, 'keydown', (/** @type {KeyboardEvent} */ event) => {
       if (event.key === 'End') this.#toNewest();
     });
-    const observer = new ResizeObserver(() => this.#atEnd && this.#toEnd());
+    const observer = new ResizeObserver(() => {
+      this.#notice();
+      if (this.#atEnd) this.#toEnd();
+    });
     observer.observe(this.#scroll);
     observer.observe(this.#list);
     this.keep(() => observer.disconnect());
@@ -113,6 +118,7 @@ export class Timeline extends Part {
     if (!this.isConnected) return;
     const { talk } = this;
     const { conversation } = talk;
+    this.#notice();
     const { all, start, end } = this.#part();
     this.#countThreads(all);
     const part = all.slice(start, end);
@@ -121,15 +127,13 @@ export class Timeline extends Part {
       start: start === 0 && conversation.atStart && conversation.loaded,
       end: end === all.length && conversation.atEnd,
     });
-    const scroll = this.#scroll;
     // The first message in sight keeps its place on the screen, whatever is put above it.
-    const anchor = this.#atEnd && end === all.length ? null : this.#firstInSight();
-    const before = anchor?.getBoundingClientRect().top ?? 0;
+    const places = this.#atEnd && end === all.length ? [] : this.#inSight();
     this.#list.classList.toggle('choosing-on', talk.choosing.value !== null);
     this.#list.classList.toggle('direct', talk.entry?.kind === 'direct');
     reconcile(this.#list, rows, { key: rowKey, form: (row) => rowForm(row, talk), make: (row) => makeRow(row, talk) });
     if (this.#goal) this.#reach();
-    else if (anchor?.isConnected) scroll.scrollTop += anchor.getBoundingClientRect().top - before;
+    else if (places.length > 0) this.#holdPlace(places);
     else if (this.#atEnd) this.#toEnd();
     this.#count();
     this.#read();
@@ -162,12 +166,38 @@ export class Timeline extends Part {
   }
   #pendingSeen = '';
 
-  #firstInSight() {
-    const top = this.#scroll.getBoundingClientRect().top;
+  /** The messages in sight, from above, and where they stand on the screen: by key, because a row that changes is made anew. */
+  #inSight() {
+    const { top, bottom } = this.#scroll.getBoundingClientRect();
+    /** @type {{key: string, top: number}[]} */
+    const places = [];
     for (const child of this.#list.children) {
-      if (child.classList.contains('message') && child.getBoundingClientRect().bottom > top) return child;
+      const key = child instanceof HTMLElement && child.classList.contains('message') ? child.dataset['key'] : undefined;
+      if (key === undefined) continue;
+      const place = child.getBoundingClientRect();
+      if (place.top >= bottom) break;
+      if (place.bottom > top) places.push({ key, top: place.top });
     }
-    return null;
+    return places;
+  }
+
+  /** Puts the first of these that is still there back to where it stood. @param {{key: string, top: number}[]} places */
+  #holdPlace(places) {
+    for (const { key, top } of places) {
+      const row = this.#list.querySelector(`[data-key="${CSS.escape(key)}"]`);
+      if (!row) continue;
+      this.#scroll.scrollTop += row.getBoundingClientRect().top - top;
+      break;
+    }
+    this.#top = this.#scroll.scrollTop;
+  }
+
+  /** Browsers tell of scrolling a moment later: whoever has left the end by now is not taken back to it. */
+  #notice() {
+    const box = this.#scroll;
+    const far = box.scrollHeight - box.scrollTop - box.clientHeight >= END;
+    if (this.#atEnd && far && box.scrollTop < this.#top - 1) this.#atEnd = false;
+    this.#top = box.scrollTop;
   }
 
   #scrolled() {
@@ -253,9 +283,12 @@ export class Timeline extends Part {
         this.#last = end < all.length ? (all[end - 1]?.key ?? null) : null;
       } else if (lastKey) this.#last = this.talk.conversation.atEnd ? null : (this.talk.conversation.messages.at(-1)?.key ?? null);
     } catch {
-      // Without a connection there is nothing to load now; the next scroll asks again.
+      // Without a connection there is nothing to load now. At the very top nothing scrolls any more, so it is asked again.
       this.#failed = true;
-      setTimeout(() => (this.#failed = false), 3000);
+      setTimeout(() => {
+        this.#failed = false;
+        if (this.isConnected) this.#more();
+      }, AGAIN_MS);
     }
     clearTimeout(slow);
     this.#older.hidden = true;
@@ -310,6 +343,7 @@ export class Timeline extends Part {
 
   #toEnd() {
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    this.#top = this.#scroll.scrollTop;
   }
 
   #toNewest() {
