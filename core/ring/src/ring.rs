@@ -107,6 +107,21 @@ impl<T: Clone> Ring<T> {
         position
     }
 
+    /// Takes the oldest items out as long as `gone` says so of them; the newest always stays.
+    pub fn forget_while(&self, mut gone: impl FnMut(u64, &T) -> bool) {
+        let mut inside = self.shared.write();
+        let mut dropped = Vec::new();
+        while inside.log.len() > 1 {
+            let oldest = inside.log.oldest();
+            if !inside.log.at(oldest).is_some_and(|item| gone(oldest, item)) {
+                break;
+            }
+            dropped.extend(inside.log.pop_oldest());
+        }
+        // What is forgotten is freed when the lock is no longer held.
+        drop(inside);
+    }
+
     /// Ends the ring: readers get what is there, then [`Closed`].
     pub fn close(&self) {
         self.shared.write().closed = true;

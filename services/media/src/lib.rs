@@ -13,11 +13,31 @@
 
 pub mod amf;
 pub mod block;
+pub mod broadcast;
+pub mod config;
+pub mod events;
+pub mod feed;
 pub mod frame;
+pub mod media;
+mod mend;
 pub mod name;
+pub mod porter;
+mod rates;
+pub mod refused;
+pub mod seat;
 pub mod track;
+pub mod viewer;
 
 pub use block::{Block, Form};
+pub use broadcast::{Broadcast, State, View};
+pub use config::Config;
+pub use events::{Event, What};
+pub use feed::{Fed, Feed};
 pub use frame::{Frame, Kind, Packet};
+pub use media::{Media, Publisher};
 pub use name::{BadName, Name};
+pub use porter::{Creds, Gone, Pass, Porter, Wish};
+pub use refused::{PushError, Refused};
+pub use seat::Seat;
 pub use track::{Codec, Detail, Setup, Track};
+pub use viewer::{Party, Viewer, ViewerView};

@@ -21,7 +21,9 @@ pub struct Name {
 
 /// The name cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an app and a stream name are 1 to {PART_BYTES_MAX} letters, digits, '_', '-' or '.', and do not begin with a dot")]
+#[error(
+    "an app and a stream name are 1 to {PART_BYTES_MAX} letters, digits, '_', '-' or '.', and do not begin with a dot"
+)]
 pub struct BadName;
 
 impl Name {
@@ -30,7 +32,11 @@ impl Name {
     /// # Errors
     /// A part is empty, too long, or has other characters.
     pub fn new(app: &str, name: &str) -> Result<Self, BadName> {
-        if is_part(app) && is_part(name) { Ok(Self { app: app.into(), name: name.into() }) } else { Err(BadName) }
+        if is_part(app) && is_part(name) {
+            Ok(Self { app: app.into(), name: name.into() })
+        } else {
+            Err(BadName)
+        }
     }
 
     /// A name that may be a rung's: what a viewer asks for.
@@ -102,7 +108,8 @@ mod tests {
 
     #[test]
     fn names_are_safe_in_topics_paths_and_files() {
-        for bad in ["", ".", "..", ".hidden", "a/b", "a+b", "a#", "a b", "a\0", "ü", "a~b", &"a".repeat(65)] {
+        for bad in ["", ".", "..", ".hidden", "a/b", "a+b", "a#", "a b", "a\0", "ü", "a~b", &"a".repeat(65)]
+        {
             assert_eq!(Name::new("live", bad), Err(BadName), "{bad}");
             assert_eq!(Name::new(bad, "room"), Err(BadName), "{bad}");
         }

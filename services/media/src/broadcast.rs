@@ -1,0 +1,685 @@
+//! One broadcast: a bounded log of frames with one writer and many readers.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+use yizhan_ring::{Limits, Reader, Ring};
+use yizhan_talk::{Now, Timestamp};
+
+use crate::{
+    block::Block,
+    config::Config,
+    feed::Feed,
+    frame::{Frame, Kind, Packet},
+    mend::Mend,
+    name::Name,
+    rates::{Rates, Shown},
+    refused::{PushError, Refused},
+    track::{Detail, Setup, Track},
+    viewer::{Party, Seated, Told, Viewer, ViewerView},
+};
+
+/// Frames that are kept at most, whatever they weigh.
+const FRAMES_MAX: usize = 65_536;
+/// Frames of one block, at most.
+const BLOCK_FRAMES_MAX: usize = 1_024;
+
+/// Where a reader of frames begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// With the newest frame that a viewer may begin at; the next one to come where there is none.
+    Key,
+    /// With the oldest frame that is there.
+    Oldest,
+    /// With the next one to come.
+    Next,
+}
+
+/// What has become of a broadcast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It has a publisher.
+    OnAir,
+    /// Its publisher was cut off, and may come back.
+    Lost,
+    /// It is over.
+    Ended,
+}
+
+/// A live broadcast. Cloning gives another handle to the same.
+#[derive(Clone)]
+pub struct Broadcast(Arc<Inner>);
+
+struct Inner {
+    name: Name,
+    id: u64,
+    began: Timestamp,
+    config: Arc<Config>,
+    frames: Ring<Arc<Frame>>,
+    blocks: Ring<Arc<Block>>,
+    setup: ArcSwap<Setup>,
+    state: AtomicU8,
+    writer: Mutex<Writer>,
+    viewers: Mutex<FxHashMap<u64, Arc<Seated>>>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    in_bytes: AtomicU64,
+    in_frames: AtomicU64,
+    dropped: AtomicU64,
+    out_bytes: AtomicU64,
+    skipped: AtomicU64,
+    /// Of the picture: from one key frame to the next, µs.
+    gop: AtomicU64,
+}
+
+/// What only who pushes needs.
+struct Writer {
+    /// Whose packets are taken.
+    lease: u64,
+    party: Party,
+    told: Arc<Told>,
+    mend: Mend,
+    pending: Vec<Arc<Frame>>,
+    pending_since: Option<Now>,
+    /// Whether frames have the present setup: then a change is another one.
+    used: bool,
+    /// The picture waits for a key frame.
+    wants_key: bool,
+    last_key: Option<i64>,
+    /// Places of the newest frame and block that a viewer may begin at.
+    joins: (u64, u64),
+    /// When the publisher was lost.
+    lost: Option<Now>,
+    rates: Rates,
+    shown: Shown,
+    title: Option<Arc<str>>,
+}
+
+impl Broadcast {
+    pub(crate) fn new(id: u64, name: Name, now: Now, config: Arc<Config>, party: Party, lease: u64) -> Self {
+        let limits = Limits { items_max: FRAMES_MAX, weight_max: config.keep_bytes_max };
+        let setup = Setup { number: 1, epoch: 1, video: None, audio: None, metadata: Bytes::new() };
+        let mend = if party.keeps_clock() { Mend::keeping() } else { Mend::default() };
+        let writer = Writer {
+            lease,
+            party,
+            told: Arc::default(),
+            mend,
+            pending: Vec::new(),
+            pending_since: None,
+            used: false,
+            wants_key: true,
+            last_key: None,
+            joins: (0, 0),
+            lost: None,
+            rates: Rates::default(),
+            shown: Shown::default(),
+            title: None,
+        };
+        Self(Arc::new(Inner {
+            name,
+            id,
+            began: now.wall,
+            config,
+            frames: Ring::new(limits, 0),
+            blocks: Ring::new(limits, 0),
+            setup: ArcSwap::from_pointee(setup),
+            state: AtomicU8::new(0),
+            writer: Mutex::new(writer),
+            viewers: Mutex::default(),
+            counts: Counts::default(),
+        }))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.0.name
+    }
+
+    /// Its number: another one each time a name goes on air, the same when its publisher comes back in time.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// When it went on air.
+    #[must_use]
+    pub fn began(&self) -> Timestamp {
+        self.0.began
+    }
+
+    /// What it is encoded with now.
+    #[must_use]
+    pub fn setup(&self) -> Arc<Setup> {
+        self.0.setup.load_full()
+    }
+
+    /// What has become of it.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self.0.state.load(Relaxed) {
+            0 => State::OnAir,
+            1 => State::Lost,
+            _ => State::Ended,
+        }
+    }
+
+    /// Whether it has a publisher.
+    #[must_use]
+    pub fn is_on_air(&self) -> bool {
+        self.state() == State::OnAir
+    }
+
+    /// Whether it is over: nothing more comes.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.state() == State::Ended
+    }
+
+    /// A reader of its frames. Where it has missed some, it is to go on with one that joins: `reader.seek(|f| f.joins())`.
+    #[must_use]
+    pub fn frames(&self, from: From) -> Reader<Arc<Frame>> {
+        let ring = &self.0.frames;
+        match from {
+            From::Key => ring.reader_at_newest(|frame| frame.joins()),
+            From::Oldest => ring.reader_at(ring.oldest()),
+            From::Next => ring.reader(),
+        }
+    }
+
+    /// A viewer's place in it.
+    #[must_use]
+    pub fn feed(&self) -> Feed {
+        Feed::new(self.0.blocks.clone(), self.0.config.behind_max)
+    }
+
+    /// The timestamp of its newest frame, µs; none before the first.
+    #[must_use]
+    pub fn newest_dts(&self) -> Option<i64> {
+        let ring = &self.0.frames;
+        ring.at(ring.next().checked_sub(1)?).map(|frame| frame.dts)
+    }
+
+    /// Counts a viewer in.
+    ///
+    /// # Errors
+    /// It has as many as it may have.
+    pub fn viewer(&self, id: u64, now: Now, party: Party) -> Result<Viewer, Refused> {
+        let mut viewers = self.0.viewers.lock();
+        if viewers.len() >= self.0.config.viewers_max && !party.is_own() {
+            return Err(Refused::Full);
+        }
+        let seated = Arc::new(Seated {
+            id,
+            party,
+            since: now.wall,
+            sent: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            told: Told::default(),
+        });
+        viewers.insert(id, seated.clone());
+        Ok(Viewer { of: self.clone(), seated })
+    }
+
+    pub(crate) fn leave(&self, viewer: u64) {
+        self.0.viewers.lock().remove(&viewer);
+    }
+
+    pub(crate) fn count_out(&self, _door: &'static str, bytes: u64) {
+        self.0.counts.out_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn count_skipped(&self, blocks: u64) {
+        self.0.counts.skipped.fetch_add(blocks, Relaxed);
+    }
+
+    /// Who watches, longest first.
+    #[must_use]
+    pub fn viewers(&self) -> Vec<ViewerView> {
+        let mut views: Vec<_> = self.0.viewers.lock().values().map(|seated| seated.view()).collect();
+        views.sort_by_key(|view| view.id);
+        views
+    }
+
+    /// How many watch, parts of the server not counted.
+    #[must_use]
+    pub fn viewer_count(&self) -> usize {
+        self.0.viewers.lock().values().filter(|seated| !seated.party.is_own()).count()
+    }
+
+    /// Tells a viewer to go; false where there is none of this number.
+    #[must_use]
+    pub fn kick_viewer(&self, id: u64, reason: &str) -> bool {
+        let viewers = self.0.viewers.lock();
+        viewers.get(&id).map(|seated| seated.told.tell(reason)).is_some()
+    }
+
+    /// Tells the publisher to go; the broadcast ends when it does, without a time of grace.
+    pub fn kick(&self, reason: &str) {
+        let told = self.0.writer.lock().told.clone();
+        told.tell(reason);
+    }
+
+    /// What the publisher calls it.
+    #[must_use]
+    pub fn title(&self) -> Option<Arc<str>> {
+        self.0.writer.lock().title.clone()
+    }
+
+    /// Calls it otherwise; `None`: nothing.
+    pub fn set_title(&self, title: Option<Arc<str>>) {
+        self.0.writer.lock().title = title;
+    }
+
+    /// Who publishes it, or did.
+    #[must_use]
+    pub fn publisher(&self) -> Party {
+        self.0.writer.lock().party.clone()
+    }
+
+    /// As operators see it.
+    #[must_use]
+    pub fn view(&self) -> View {
+        let writer = self.0.writer.lock();
+        let (shown, party, jumps, title) =
+            (writer.shown, writer.party.clone(), writer.mend.jumps, writer.title.clone());
+        drop(writer);
+        let mut viewers = BTreeMap::<&'static str, usize>::new();
+        for seated in self.0.viewers.lock().values().filter(|seated| !seated.party.is_own()) {
+            *viewers.entry(seated.party.door).or_default() += 1;
+        }
+        let setup = self.setup();
+        let counts = &self.0.counts;
+        View {
+            app: self.0.name.app.clone(),
+            name: self.0.name.name.clone(),
+            id: self.0.id,
+            state: self.state(),
+            title,
+            since: self.0.began.as_millis(),
+            video: setup.video.as_deref().map(VideoView::of),
+            audio: setup.audio.as_deref().map(AudioView::of),
+            setup: setup.number,
+            epoch: setup.epoch,
+            fps: shown.fps,
+            bits_per_second: shown.bits,
+            gop_millis: counts.gop.load(Relaxed) / 1000,
+            in_bytes: counts.in_bytes.load(Relaxed),
+            in_frames: counts.in_frames.load(Relaxed),
+            dropped_frames: counts.dropped.load(Relaxed),
+            out_bytes: counts.out_bytes.load(Relaxed),
+            skipped_blocks: counts.skipped.load(Relaxed),
+            clock_jumps: jumps,
+            viewer_count: viewers.values().sum(),
+            viewers,
+            publisher: PublisherView {
+                door: party.door,
+                address: party.address,
+                user: party.user,
+                client: party.client,
+            },
+        }
+    }
+
+    /// Takes the place of the publisher before, within the time of grace or by taking over.
+    pub(crate) fn succeed(&self, party: Party, lease: u64) {
+        let mut writer = self.0.writer.lock();
+        writer.told.tell("somebody else publishes this broadcast now");
+        self.cut_block(&mut writer);
+        writer.lease = lease;
+        writer.party = party;
+        writer.told = Arc::default();
+        writer.mend.new_epoch();
+        writer.wants_key = true;
+        writer.last_key = None;
+        writer.lost = None;
+        self.change_setup(&mut writer, true, |setup| {
+            setup.epoch += 1;
+            // A track that the new publisher does not announce is gone.
+            (setup.video, setup.audio, setup.metadata) = (None, None, Bytes::new());
+        });
+        self.0.state.store(0, Relaxed);
+    }
+
+    /// The publisher with this lease is gone. Says whether that changed anything: another may have taken over.
+    pub(crate) fn lose(&self, now: Now, lease: u64) -> bool {
+        let mut writer = self.0.writer.lock();
+        if writer.lease != lease || self.has_ended() || writer.lost.is_some() {
+            return false;
+        }
+        self.cut_block(&mut writer);
+        writer.lost = Some(now);
+        writer.shown = Shown::default();
+        self.0.state.store(1, Relaxed);
+        true
+    }
+
+    /// It is over. Says whether it was not already.
+    pub(crate) fn end(&self) -> bool {
+        let mut writer = self.0.writer.lock();
+        if self.has_ended() {
+            return false;
+        }
+        self.cut_block(&mut writer);
+        writer.told.tell("the broadcast was ended");
+        self.0.state.store(2, Relaxed);
+        drop(writer);
+        self.0.frames.close();
+        self.0.blocks.close();
+        true
+    }
+
+    /// What follows from time alone. Says whether the time of grace is over.
+    pub(crate) fn maintain(&self, now: Now) -> bool {
+        let mut writer = self.0.writer.lock();
+        let waits = writer.pending_since.map(|since| now.steady.saturating_duration_since(since.steady));
+        if waits.is_some_and(|waited| waited >= self.0.config.merge_for) {
+            self.cut_block(&mut writer);
+        }
+        writer.shown = writer.rates.turn(now.wall);
+        let grace = self.0.config.grace;
+        writer.lost.is_some_and(|lost| now.steady.saturating_duration_since(lost.steady) >= grace)
+    }
+
+    pub(crate) fn told(&self) -> Arc<Told> {
+        self.0.writer.lock().told.clone()
+    }
+
+    /// Takes a packet of the publisher with this lease. Says whether the setup has changed.
+    pub(crate) fn push(&self, now: Now, lease: u64, packet: Packet) -> Result<bool, PushError> {
+        let mut writer = self.0.writer.lock();
+        if writer.lease != lease || self.has_ended() {
+            return Err(PushError::Gone);
+        }
+        match packet {
+            Packet::Track(track) => Ok(self.set_track(&mut writer, track)),
+            Packet::Metadata(metadata) => {
+                if self.0.setup.load().metadata == metadata {
+                    return Ok(false);
+                }
+                // Viewers hear it with the next head; it is no reason to cut segments.
+                self.cut_block(&mut writer);
+                let mut setup = Setup::clone(&self.0.setup.load());
+                setup.metadata = metadata;
+                self.0.setup.store(Arc::new(setup));
+                Ok(true)
+            }
+            Packet::Frame { kind, key, dts, cts, data } => {
+                self.push_frame(&mut writer, now, Taken { kind, key, dts, cts, data }).map(|()| false)
+            }
+            Packet::End(kind) => {
+                let had = {
+                    let setup = self.0.setup.load();
+                    match kind {
+                        Kind::Video => setup.video.is_some(),
+                        Kind::Audio => setup.audio.is_some(),
+                        Kind::Data => false,
+                    }
+                };
+                if !had {
+                    return Ok(false);
+                }
+                self.cut_block(&mut writer);
+                writer.wants_key = true;
+                Ok(false)
+            }
+        }
+    }
+
+    fn set_track(&self, writer: &mut Writer, track: Arc<Track>) -> bool {
+        let setup = self.0.setup.load();
+        let kind = track.codec.kind();
+        let had = if kind == Kind::Video { &setup.video } else { &setup.audio };
+        if had.as_deref() == Some(&*track) {
+            return false;
+        }
+        drop(setup);
+        self.cut_block(writer);
+        if kind == Kind::Video {
+            writer.wants_key = true;
+        }
+        self.change_setup(writer, false, |setup| match kind {
+            Kind::Video => setup.video = Some(track),
+            _ => setup.audio = Some(track),
+        });
+        true
+    }
+
+    fn change_setup(&self, writer: &mut Writer, counts: bool, change: impl FnOnce(&mut Setup)) {
+        let mut setup = Setup::clone(&self.0.setup.load());
+        if counts || writer.used {
+            setup.number += 1;
+            writer.used = false;
+        }
+        change(&mut setup);
+        self.0.setup.store(Arc::new(setup));
+    }
+
+    fn push_frame(&self, writer: &mut Writer, now: Now, taken: Taken) -> Result<(), PushError> {
+        let Taken { kind, key, dts, cts, data } = taken;
+        let (config, counts) = (&self.0.config, &self.0.counts);
+        if data.len() > config.frame_bytes_max {
+            return Err(PushError::TooBig { bytes: data.len(), max: config.frame_bytes_max });
+        }
+        let setup = self.0.setup.load_full();
+        let key = key || kind != Kind::Video;
+        let sound = setup.audio.as_ref().filter(|_| kind == Kind::Audio).map(|track| track.detail);
+        let known = match kind {
+            Kind::Video => setup.video.is_some() && (key || !writer.wants_key),
+            Kind::Audio => sound.is_some(),
+            Kind::Data => true,
+        };
+        if !known || data.is_empty() {
+            counts.dropped.fetch_add(1, Relaxed);
+            return Ok(());
+        }
+        let dts = writer.mend.place(now.wall, kind, dts, sound);
+        if kind == Kind::Video && key {
+            writer.wants_key = false;
+            if let Some(last) = writer.last_key.replace(dts) {
+                counts.gop.store(u64::try_from(dts - last).unwrap_or(0), Relaxed);
+            }
+        }
+        counts.in_bytes.fetch_add(data.len() as u64, Relaxed);
+        counts.in_frames.fetch_add(1, Relaxed);
+        writer.rates.add(data.len(), kind == Kind::Video);
+        writer.used = true;
+        let weight = data.len() + 128;
+        let frame = Arc::new(Frame { kind, key, dts, cts: cts.max(0), at: now.wall, data, setup });
+        let joins = frame.joins() && (kind == Kind::Video || self.block_is_old(writer, now));
+        if joins || writer.pending.len() >= BLOCK_FRAMES_MAX {
+            self.cut_block(writer);
+        }
+        let place = self.0.frames.push(frame.clone(), weight);
+        if frame.joins() {
+            writer.joins.0 = place;
+        }
+        writer.pending_since.get_or_insert(now);
+        writer.pending.push(frame);
+        if self.block_is_old(writer, now) {
+            self.cut_block(writer);
+        }
+        self.forget_frames(writer, dts);
+        Ok(())
+    }
+
+    fn block_is_old(&self, writer: &Writer, now: Now) -> bool {
+        let since = writer.pending_since.map(|since| now.steady.saturating_duration_since(since.steady));
+        since.is_some_and(|waited| waited >= self.0.config.merge_for)
+    }
+
+    /// What waits goes out.
+    fn cut_block(&self, writer: &mut Writer) {
+        writer.pending_since = None;
+        let Some(block) = Block::new(std::mem::take(&mut writer.pending)) else { return };
+        let (joins, dts, weight) = (block.joins(), block.dts(), block.weight());
+        let place = self.0.blocks.push(Arc::new(block), weight);
+        if joins {
+            writer.joins.1 = place;
+        }
+        let (old, newest) = (self.oldest_kept(dts), writer.joins.1);
+        self.0.blocks.forget_while(|place, block| place < newest && block.dts() < old);
+    }
+
+    fn forget_frames(&self, writer: &Writer, dts: i64) {
+        let (old, newest) = (self.oldest_kept(dts), writer.joins.0);
+        self.0.frames.forget_while(|place, frame| place < newest && frame.dts < old);
+    }
+
+    fn oldest_kept(&self, dts: i64) -> i64 {
+        dts.saturating_sub(micros(self.0.config.keep_for))
+    }
+}
+
+struct Taken {
+    kind: Kind,
+    key: bool,
+    dts: i64,
+    cts: i32,
+    data: Bytes,
+}
+
+/// A duration on a broadcast's clock.
+pub(crate) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+impl fmt::Debug for Broadcast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broadcast")
+            .field("name", &self.0.name.to_string())
+            .field("id", &self.0.id)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A broadcast, as operators see it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct View {
+    /// The app.
+    pub app: Arc<str>,
+    /// The name; with `~rung` behind it for a rung.
+    pub name: Arc<str>,
+    /// Its number.
+    pub id: u64,
+    /// What has become of it.
+    pub state: State,
+    /// What the publisher calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<Arc<str>>,
+    /// When it went on air, milliseconds since 1970.
+    pub since: u64,
+    /// The picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub video: Option<VideoView>,
+    /// The sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio: Option<AudioView>,
+    /// How often what it is encoded with has changed, from 1.
+    pub setup: u32,
+    /// How many publishers it has had, from 1.
+    pub epoch: u32,
+    /// Pictures a second that come in.
+    pub fps: f32,
+    /// Bits a second that come in.
+    pub bits_per_second: u64,
+    /// From the last key frame but one to the last, milliseconds.
+    pub gop_millis: u64,
+    /// Bytes of frames that came in.
+    pub in_bytes: u64,
+    /// Frames that came in.
+    pub in_frames: u64,
+    /// Frames that were dropped: before a track's configuration or its first key frame.
+    pub dropped_frames: u64,
+    /// Bytes that viewers were given.
+    pub out_bytes: u64,
+    /// Blocks that slow viewers were not given.
+    pub skipped_blocks: u64,
+    /// How often the publisher's clock has jumped.
+    pub clock_jumps: u64,
+    /// Viewers, all doors together.
+    pub viewer_count: usize,
+    /// Viewers by door.
+    pub viewers: BTreeMap<&'static str, usize>,
+    /// Who publishes it.
+    pub publisher: PublisherView,
+}
+
+/// The picture of a [`View`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VideoView {
+    /// As people write it.
+    pub codec: &'static str,
+    /// RFC 6381.
+    pub codecs: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+}
+
+impl VideoView {
+    fn of(track: &Track) -> Self {
+        let (width, height) = match track.detail {
+            Detail::Video { width, height, .. } => (width, height),
+            Detail::Audio { .. } => (0, 0),
+        };
+        Self { codec: track.codec.name(), codecs: track.rfc6381.clone(), width, height }
+    }
+}
+
+/// The sound of a [`View`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AudioView {
+    /// As people write it.
+    pub codec: &'static str,
+    /// RFC 6381.
+    pub codecs: String,
+    /// Samples a second.
+    pub rate: u32,
+    /// Channels.
+    pub channels: u8,
+}
+
+impl AudioView {
+    fn of(track: &Track) -> Self {
+        let (rate, channels) = match track.detail {
+            Detail::Audio { rate, channels, .. } => (rate, channels),
+            Detail::Video { .. } => (0, 0),
+        };
+        Self { codec: track.codec.name(), codecs: track.rfc6381.clone(), rate, channels }
+    }
+}
+
+/// The publisher of a [`View`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PublisherView {
+    /// By what.
+    pub door: &'static str,
+    /// From where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<std::net::IpAddr>,
+    /// Who, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<Arc<str>>,
+    /// What it says it is.
+    pub client: Arc<str>,
+}
