@@ -146,7 +146,8 @@ pub fn pull_hls(url: &str) -> Result<Vec<String>, BadAddress> {
     Ok(args)
 }
 
-/// What is on the input pipe, sent as HLS by PUT: segments of `segment_seconds` and a playlist at `url`.
+/// What is on the input pipe, sent as HLS by PUT: segments of `segment_seconds` and a playlist at `url`. Segments are
+/// numbered by the clock, so that a child that is started again writes over nothing.
 ///
 /// # Errors
 /// The address is not one of HTTP.
@@ -154,9 +155,10 @@ pub fn push_hls(input: Container, url: &str, segment_seconds: u32) -> Result<Vec
     check(url)?;
     let mut args = head();
     live_input(&mut args, input);
-    extend(&mut args, &["-map", "0", "-c", "copy", "-f", "hls", "-method", "PUT", "-http_persistent", "1"]);
+    extend(&mut args, &["-map", "0", "-c", "copy", "-f", "hls", "-method", "PUT"]);
     args.extend(["-hls_time".into(), segment_seconds.max(1).to_string()]);
-    extend(&mut args, &["-hls_list_size", "6", "-hls_flags", "program_date_time"]);
+    extend(&mut args, &["-hls_list_size", "6", "-hls_flags", "program_date_time+discont_start"]);
+    extend(&mut args, &["-hls_start_number_source", "epoch"]);
     if input == Container::Mp4 {
         extend(&mut args, &["-hls_segment_type", "fmp4"]);
     }
