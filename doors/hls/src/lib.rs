@@ -3,5 +3,6 @@
 pub mod config;
 pub mod names;
 pub mod playlist;
+pub mod shelf;
 
 pub use config::Config;
