@@ -7,13 +7,15 @@
 //!
 //! Read in this order: [`name`], [`track`] (codecs and their configuration), [`frame`], [`block`] (frames that go out
 //! together), [`broadcast`] (the log), [`feed`] (one reader's place), [`media`] (all broadcasts), [`seat`] (the same as
-//! a backend for doors); then the containers: [`codec`], [`flv`], [`cmaf`], [`ts`].
+//! a backend for doors); then the containers: [`codec`], [`flv`], [`cmaf`], [`ts`], and [`segment`], which
+//! cuts frames into what HLS and DASH serve.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have clocks and tasks of their own"))]
 
 pub mod amf;
 pub mod block;
 pub mod broadcast;
+pub mod cmaf;
 pub mod config;
 pub mod events;
 pub mod feed;
@@ -25,7 +27,9 @@ pub mod porter;
 mod rates;
 pub mod refused;
 pub mod seat;
+pub mod segment;
 pub mod track;
+pub mod ts;
 pub mod viewer;
 
 pub use block::{Block, Form};
