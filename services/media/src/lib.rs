@@ -16,6 +16,7 @@ pub mod amf;
 pub mod block;
 pub mod broadcast;
 pub mod cmaf;
+pub mod codec;
 pub mod config;
 pub mod events;
 pub mod feed;
