@@ -141,24 +141,6 @@ impl From<StoreError> for Problem {
 #[must_use]
 pub fn status_of(code: u16) -> StatusCode {
     match code {
-        101 | 201..=203 | 205 => StatusCode::UNAUTHORIZED,
-        102 | 303 | 312 | 513 => StatusCode::CONFLICT,
-        112 => StatusCode::GONE,
-        114 => StatusCode::PAYLOAD_TOO_LARGE,
-        100..=199 | 404 => StatusCode::BAD_REQUEST,
-        204 | 401..=403 => StatusCode::TOO_MANY_REQUESTS,
-        206 | 210 => StatusCode::FORBIDDEN,
-        301 | 302 | 310 | 311 | 313 => StatusCode::NOT_FOUND,
-        501 | 511 => StatusCode::SERVICE_UNAVAILABLE,
-        510 => StatusCode::INSUFFICIENT_STORAGE,
-        // Services' own: what makes no sense, is not allowed, is not there, cannot be any more, and so on.
-        600..=609 => StatusCode::BAD_REQUEST,
-        610..=619 => StatusCode::FORBIDDEN,
-        620..=629 => StatusCode::NOT_FOUND,
-        630..=639 => StatusCode::CONFLICT,
-        640 => StatusCode::TOO_MANY_REQUESTS,
-        641..=644 => StatusCode::SERVICE_UNAVAILABLE,
-        645..=649 => StatusCode::PAYLOAD_TOO_LARGE,
         // This door's own.
         650 => StatusCode::UNPROCESSABLE_ENTITY,
         651 => StatusCode::CONFLICT,
@@ -170,7 +152,7 @@ pub fn status_of(code: u16) -> StatusCode {
         664 => StatusCode::TOO_MANY_REQUESTS,
         665 => StatusCode::RANGE_NOT_SATISFIABLE,
         670 => StatusCode::NOT_FOUND,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => reply::status_of(code),
     }
 }
 

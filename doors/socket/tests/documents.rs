@@ -10,10 +10,8 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use schema::Schema;
 use serde_json::Value;
 use yizhan_hub::{Action, Refused, StoreError, Topic, topic::BadName};
-use yizhan_socket::{
-    http::status_of,
-    wire::{Encoding, Frame, Wrong},
-};
+use yizhan_net::reply::status_of;
+use yizhan_socket::wire::{Encoding, Frame, Wrong};
 use yizhan_talk::{Again, Close};
 
 fn document(path: &str) -> String {

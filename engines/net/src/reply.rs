@@ -60,3 +60,30 @@ fn write_json_text(to: &mut String, text: &str) {
     }
     to.push('"');
 }
+
+/// The HTTP status of an error's number; see `docs/reference/errors.md`. Services number theirs so that their kind
+/// shows: `im` from 600 on, `live` from 700 on.
+#[must_use]
+pub const fn status_of(code: u16) -> StatusCode {
+    match code {
+        101 | 201..=203 | 205 => StatusCode::UNAUTHORIZED,
+        102 | 303 | 312 | 513 => StatusCode::CONFLICT,
+        112 => StatusCode::GONE,
+        114 => StatusCode::PAYLOAD_TOO_LARGE,
+        100..=199 | 404 => StatusCode::BAD_REQUEST,
+        204 | 401..=403 => StatusCode::TOO_MANY_REQUESTS,
+        206 | 210 => StatusCode::FORBIDDEN,
+        301 | 302 | 310 | 311 | 313 => StatusCode::NOT_FOUND,
+        501 | 511 => StatusCode::SERVICE_UNAVAILABLE,
+        510 => StatusCode::INSUFFICIENT_STORAGE,
+        // What makes no sense, is not allowed, is not there, cannot be any more, and so on.
+        600..=609 | 700..=709 => StatusCode::BAD_REQUEST,
+        610..=619 | 710..=719 => StatusCode::FORBIDDEN,
+        620..=629 | 720..=729 => StatusCode::NOT_FOUND,
+        630..=639 | 730..=739 => StatusCode::CONFLICT,
+        640 | 740 => StatusCode::TOO_MANY_REQUESTS,
+        641..=644 | 741..=744 => StatusCode::SERVICE_UNAVAILABLE,
+        645..=649 | 745..=749 => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
