@@ -20,6 +20,7 @@ enum Step {
     JoinNewest(u64),
     Take(usize, usize),
     Seek(usize, u64),
+    Forget(u64),
     Leave(usize),
     Close,
 }
@@ -33,6 +34,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (0..9_usize, 0..5_usize).prop_map(|(r, n)| Step::Take(r, n)),
         1 => (0..9_usize, 1..5_u64).prop_map(|(r, m)| Step::Seek(r, m)),
         1 => (0..9_usize).prop_map(Step::Leave),
+        1 => (0..60_u64).prop_map(Step::Forget),
     ];
     (prop::collection::vec(step, 0..120), any::<bool>()).prop_map(|(mut steps, close)| {
         if close {
@@ -131,6 +133,12 @@ proptest! {
                 Step::Leave(which) if !readers.is_empty() => {
                     let which = which % readers.len();
                     readers.swap_remove(which);
+                }
+                Step::Forget(before) => {
+                    ring.forget_while(|_, item| *item < before);
+                    while model.all.len() - model.gone > 1 && model.all[model.gone].0 < before {
+                        model.gone += 1;
+                    }
                 }
                 Step::Close => {
                     ring.close();

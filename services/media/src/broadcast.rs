@@ -27,6 +27,7 @@ use crate::{
     name::Name,
     rates::{Rates, Shown},
     refused::{PushError, Refused},
+    totals::{Totals, place_of},
     track::{Detail, Setup, Track},
     viewer::{Party, Seated, Told, Viewer, ViewerView},
 };
@@ -75,6 +76,16 @@ struct Inner {
     writer: Mutex<Writer>,
     viewers: Mutex<FxHashMap<u64, Arc<Seated>>>,
     counts: Counts,
+    totals: Arc<Totals>,
+}
+
+/// What a new broadcast is made of.
+pub(crate) struct Birth {
+    pub(crate) id: u64,
+    pub(crate) name: Name,
+    pub(crate) now: Now,
+    pub(crate) config: Arc<Config>,
+    pub(crate) totals: Arc<Totals>,
 }
 
 #[derive(Default)]
@@ -112,7 +123,8 @@ struct Writer {
 }
 
 impl Broadcast {
-    pub(crate) fn new(id: u64, name: Name, now: Now, config: Arc<Config>, party: Party, lease: u64) -> Self {
+    pub(crate) fn new(birth: Birth, party: Party, lease: u64) -> Self {
+        let Birth { id, name, now, config, totals } = birth;
         let limits = Limits { items_max: FRAMES_MAX, weight_max: config.keep_bytes_max };
         let setup = Setup { number: 1, epoch: 1, video: None, audio: None, metadata: Bytes::new() };
         let mend = if party.keeps_clock() { Mend::keeping() } else { Mend::default() };
@@ -144,6 +156,7 @@ impl Broadcast {
             writer: Mutex::new(writer),
             viewers: Mutex::default(),
             counts: Counts::default(),
+            totals,
         }))
     }
 
@@ -234,20 +247,30 @@ impl Broadcast {
             skipped: AtomicU64::new(0),
             told: Told::default(),
         });
+        if !seated.party.is_own() {
+            let door = place_of(seated.party.door);
+            self.0.totals.came[door].one();
+            self.0.totals.here[door].up();
+        }
         viewers.insert(id, seated.clone());
         Ok(Viewer { of: self.clone(), seated })
     }
 
     pub(crate) fn leave(&self, viewer: u64) {
-        self.0.viewers.lock().remove(&viewer);
+        let left = self.0.viewers.lock().remove(&viewer);
+        if let Some(seated) = left.filter(|seated| !seated.party.is_own()) {
+            self.0.totals.here[place_of(seated.party.door)].down();
+        }
     }
 
-    pub(crate) fn count_out(&self, _door: &'static str, bytes: u64) {
+    pub(crate) fn count_out(&self, door: &'static str, bytes: u64) {
         self.0.counts.out_bytes.fetch_add(bytes, Relaxed);
+        self.0.totals.out_bytes[place_of(door)].add(bytes);
     }
 
     pub(crate) fn count_skipped(&self, blocks: u64) {
         self.0.counts.skipped.fetch_add(blocks, Relaxed);
+        self.0.totals.skipped.add(blocks);
     }
 
     /// Who watches, longest first.
@@ -488,6 +511,7 @@ impl Broadcast {
         };
         if !known || data.is_empty() {
             counts.dropped.fetch_add(1, Relaxed);
+            self.0.totals.dropped.one();
             return Ok(());
         }
         let dts = writer.mend.place(now.wall, kind, dts, sound);
@@ -499,6 +523,8 @@ impl Broadcast {
         }
         counts.in_bytes.fetch_add(data.len() as u64, Relaxed);
         counts.in_frames.fetch_add(1, Relaxed);
+        self.0.totals.in_bytes.add(data.len() as u64);
+        self.0.totals.in_frames.one();
         writer.rates.add(data.len(), kind == Kind::Video);
         writer.used = true;
         let weight = data.len() + 128;

@@ -12,9 +12,12 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have clocks and tasks of their own"))]
 
+pub mod access;
 pub mod amf;
+mod announce;
 pub mod block;
 pub mod broadcast;
+pub mod chat;
 pub mod cmaf;
 pub mod codec;
 pub mod config;
@@ -29,6 +32,8 @@ mod rates;
 pub mod refused;
 pub mod seat;
 pub mod segment;
+pub mod service;
+pub mod totals;
 pub mod track;
 pub mod ts;
 pub mod viewer;
@@ -44,5 +49,6 @@ pub use name::{BadName, Name};
 pub use porter::{Creds, Gone, Pass, Porter, Wish};
 pub use refused::{PushError, Refused};
 pub use seat::Seat;
+pub use totals::Totals;
 pub use track::{Codec, Detail, Setup, Track};
 pub use viewer::{Party, Viewer, ViewerView};

@@ -22,13 +22,14 @@ use yizhan_ring::{Limits, Reader, Ring};
 use yizhan_talk::{Called, Now, Timestamp};
 
 use crate::{
-    broadcast::Broadcast,
+    broadcast::{Birth, Broadcast},
     config::Config,
     events::{EVENTS_MAX, Event, What},
     frame::Packet,
     name::Name,
     porter::{Gone, Pass, Porter, Wish},
     refused::{PushError, Refused},
+    totals::Totals,
     viewer::{Party, Told, Viewer},
 };
 
@@ -49,6 +50,7 @@ struct Inner {
     ids: AtomicU64,
     porter: OnceLock<Arc<dyn Porter>>,
     fetchers: Mutex<Vec<Fetcher>>,
+    totals: Arc<Totals>,
 }
 
 /// Says whether it will fetch this broadcast, once that is wanted.
@@ -73,7 +75,14 @@ impl Media {
             ids: AtomicU64::new(first_id),
             porter: OnceLock::new(),
             fetchers: Mutex::default(),
+            totals: Arc::default(),
         }))
+    }
+
+    /// What all broadcasts together have done.
+    #[must_use]
+    pub fn totals(&self) -> &Totals {
+        &self.0.totals
     }
 
     /// The config that is in force.
@@ -134,16 +143,20 @@ impl Media {
             broadcast.succeed(party, lease);
             drop(broadcasts);
             info!(broadcast = %name, epoch = broadcast.setup().epoch, "a broadcast goes on");
+            self.0.totals.back.one();
             self.tell(now.wall, What::Back(broadcast.clone()));
             return Ok(self.publisher(now, broadcast, lease));
         }
         if !party.is_own() {
             check_room(&broadcasts, &config, party.address)?;
         }
-        let broadcast = Broadcast::new(self.next_id(), name.clone(), now, config, party, lease);
+        let totals = self.0.totals.clone();
+        let birth = Birth { id: self.next_id(), name: name.clone(), now, config, totals };
+        let broadcast = Broadcast::new(birth, party, lease);
         broadcasts.insert(name.clone(), broadcast.clone());
         drop(broadcasts);
         info!(broadcast = %name, "a broadcast begins");
+        self.0.totals.begun.one();
         self.tell(now.wall, What::OnAir(broadcast.clone()));
         if let Some(wanted) = self.0.wanted.lock().remove(name) {
             for waiting in wanted.waiting {
@@ -387,6 +400,7 @@ impl Drop for Publisher {
             self.media.end(now, &self.broadcast);
         } else {
             info!(broadcast = %self.broadcast.name(), "the publisher was cut off: the broadcast waits for it");
+            self.media.0.totals.lost.one();
             self.media.tell(now.wall, What::Lost(self.broadcast.clone()));
         }
     }
