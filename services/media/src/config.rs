@@ -1,5 +1,7 @@
 //! What an operator may set of broadcasts: limits and times.
 
+pub mod relay;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
