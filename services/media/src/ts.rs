@@ -5,13 +5,15 @@
 //! begins (see [`packet`]).
 
 mod annexb;
-mod audio;
 mod packet;
 mod pes;
 mod segment;
 mod tables;
 
-use crate::track::{Codec, Setup};
+use crate::{
+    codec::aac,
+    track::{Codec, Setup},
+};
 
 pub use segment::segment;
 
@@ -34,7 +36,10 @@ pub fn in_ts(setup: &Setup) -> Result<(), NotInTs> {
     for track in [&setup.video, &setup.audio].into_iter().flatten() {
         match track.codec {
             Codec::H264 | Codec::H265 | Codec::Mp3 => {}
-            Codec::Aac => _ = audio::Adts::new(&track.record).ok_or(NotInTs::Aac)?,
+            Codec::Aac => {
+                let head = aac::Config::read(&track.record).and_then(|config| config.adts(0));
+                head.map_err(|_| NotInTs::Aac)?;
+            }
             Codec::Av1 | Codec::Opus => return Err(NotInTs::Codec(track.codec)),
         }
     }

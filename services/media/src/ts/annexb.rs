@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::track::{Codec, Track};
+use crate::{
+    codec::{h264, h265, nal},
+    track::{Codec, Track},
+};
 
 const START: [u8; 4] = [0, 0, 0, 1];
 
@@ -17,13 +20,16 @@ pub(super) struct AnnexB {
 }
 
 impl AnnexB {
-    /// From a track's configuration record. A record that breaks off has the sets up to there.
+    /// From a track's configuration record. One that cannot be read has no sets.
     pub(super) fn new(track: &Track) -> Self {
         if track.codec == Codec::H265 {
-            let sets = hvcc_sets(&track.record);
+            let record = h265::Record::read(&track.record);
+            let sets = record.map(|record| [record.vps, record.sps, record.pps].concat()).unwrap_or_default();
             Self { delimiter: &[0x46, 0x01, 0x50], is_delimiter: |first| first >> 1 & 0x3F == 35, sets }
         } else {
-            let sets = avcc_sets(&track.record);
+            let record = h264::Record::read(&track.record);
+            let sets =
+                record.map(|record| [record.sps, record.sps_ext, record.pps].concat()).unwrap_or_default();
             Self { delimiter: &[0x09, 0xF0], is_delimiter: |first| first & 0x1F == 9, sets }
         }
     }
@@ -35,14 +41,9 @@ impl AnnexB {
         for set in sets {
             unit(set, out);
         }
-        let mut rest = data;
-        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
-            let length = u32::from_be_bytes(*length) as usize;
-            let Some((nal, behind)) = behind.split_at_checked(length) else { break };
-            rest = behind;
-            let Some(&first) = nal.first() else { continue };
+        for nal in nal::units(data) {
             // What stands there already is not written again.
-            if !(self.is_delimiter)(first) && !sets.iter().any(|set| set == nal) {
+            if !(self.is_delimiter)(nal[0]) && !sets.iter().any(|set| set == nal) {
                 unit(nal, out);
             }
         }
@@ -52,43 +53,4 @@ impl AnnexB {
 fn unit(nal: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&START);
     out.extend_from_slice(nal);
-}
-
-/// Sequence and picture parameter sets of an avcC (ISO 14496-15 §5.3.3.1).
-fn avcc_sets(record: &Bytes) -> Vec<Bytes> {
-    let mut sets = Vec::new();
-    let mut at = 5;
-    for mask in [0x1F, 0xFF] {
-        let count = record.get(at).map_or(0, |count| count & mask);
-        at += 1;
-        for _ in 0..count {
-            let Some(set) = sized(record, &mut at) else { return sets };
-            sets.push(set);
-        }
-    }
-    sets
-}
-
-/// Video, sequence and picture parameter sets, and what else is there, of an hvcC (ISO 14496-15 §8.3.3.1).
-fn hvcc_sets(record: &Bytes) -> Vec<Bytes> {
-    let mut sets = Vec::new();
-    let mut at = 23;
-    for _ in 0..record.get(22).copied().unwrap_or(0) {
-        let Some(&[_, high, low]) = record.get(at..at + 3) else { return sets };
-        at += 3;
-        for _ in 0..u16::from_be_bytes([high, low]) {
-            let Some(set) = sized(record, &mut at) else { return sets };
-            sets.push(set);
-        }
-    }
-    sets
-}
-
-/// A unit behind a length of two bytes; moves `at` behind it.
-fn sized(record: &Bytes, at: &mut usize) -> Option<Bytes> {
-    let &[high, low] = record.get(*at..*at + 2)? else { return None };
-    let (begin, end) = (*at + 2, *at + 2 + usize::from(u16::from_be_bytes([high, low])));
-    record.get(begin..end)?;
-    *at = end;
-    Some(record.slice(begin..end))
 }

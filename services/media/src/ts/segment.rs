@@ -5,13 +5,13 @@ use bytes::Bytes;
 use super::{
     NotInTs,
     annexb::AnnexB,
-    audio::{ADTS_BYTES, Adts, FRAME_BYTES_MAX},
     packet::{Lane, Mark, Turn},
     pes::{self, STREAM_AUDIO, STREAM_VIDEO},
     tables::{PID_AUDIO, PID_PROGRAM, PID_TABLES, PID_VIDEO, pat, pmt},
 };
 use crate::{
     cmaf::{Sample, VIDEO_SCALE, scale},
+    codec::aac,
     frame::Kind,
     track::{Codec, Setup},
 };
@@ -24,6 +24,8 @@ const CLOCK_LAG: u64 = 63_000;
 const AUDIO_TICKS_MAX: u64 = 6_500;
 /// And bytes of it.
 const AUDIO_BYTES_MAX: usize = 16 * 1024;
+/// A frame of sound that is longer is none: an ADTS header has thirteen bits for it and itself.
+const AUDIO_FRAME_BYTES_MAX: usize = 0x1FFF - aac::ADTS_BYTES;
 /// A shorter one has not even an MP3 frame's header.
 const AUDIO_FRAME_BYTES_MIN: usize = 4;
 
@@ -50,7 +52,7 @@ pub fn segment(number: u64, setup: &Setup, video: &[&Sample], audio: &[&Sample])
     let last_sound = units.iter().rposition(|unit| matches!(unit, Unit::Sound(_)));
     let annexb = setup.video.as_ref().map(|track| AnnexB::new(track));
     let adts = setup.audio.as_ref().filter(|track| track.codec == Codec::Aac);
-    let adts = adts.and_then(|track| Adts::new(&track.record));
+    let adts = adts.and_then(|track| aac::Config::read(&track.record).ok());
     let (mut picture_lane, mut sound_lane) = (Lane::new(PID_VIDEO, 0), Lane::new(PID_AUDIO, 0));
     let mut bytes = Vec::new();
     let mut body = Vec::new();
@@ -71,8 +73,8 @@ pub fn segment(number: u64, setup: &Setup, video: &[&Sample], audio: &[&Sample])
             (Unit::Picture(_), None) => {}
             (Unit::Sound(samples), _) => {
                 for sample in samples {
-                    if let Some(adts) = adts {
-                        body.extend_from_slice(&adts.head(sample.frame.data.len()));
+                    if let Some(Ok(head)) = adts.map(|config| config.adts(sample.frame.data.len())) {
+                        body.extend_from_slice(&head);
                     }
                     body.extend_from_slice(&sample.frame.data);
                 }
@@ -90,7 +92,7 @@ pub fn segment(number: u64, setup: &Setup, video: &[&Sample], audio: &[&Sample])
 /// What is to be written, in order: sound is gathered, and goes before the picture that is decoded after it.
 fn units<'a>(video: &[&'a Sample], audio: &[&'a Sample], audio_scale: u32) -> Vec<Unit<'a>> {
     let mut units = Vec::with_capacity(video.len() + audio.len() / 4 + 1);
-    let fits = AUDIO_FRAME_BYTES_MIN..=FRAME_BYTES_MAX;
+    let fits = AUDIO_FRAME_BYTES_MIN..=AUDIO_FRAME_BYTES_MAX;
     let mut audio = audio.iter().copied().filter(|sample| fits.contains(&sample.frame.data.len())).peekable();
     let mut pictures = video.iter().copied().peekable();
     let mut group = Group::default();
@@ -120,7 +122,7 @@ struct Group<'a> {
 
 impl<'a> Group<'a> {
     fn add(&mut self, sample: &'a Sample, at: u64, units: &mut Vec<Unit<'a>>) {
-        let bytes = sample.frame.data.len() + ADTS_BYTES;
+        let bytes = sample.frame.data.len() + aac::ADTS_BYTES;
         let full = at - self.start.min(at) > AUDIO_TICKS_MAX || self.bytes + bytes > AUDIO_BYTES_MAX;
         if full {
             self.close(units);
