@@ -2,10 +2,18 @@
 
 pub mod relay;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use yizhan_talk::span;
+
+use crate::{
+    access::{
+        config::{Access, Tokens},
+        keys::KeyList,
+    },
+    chat::config::Chat,
+};
 
 /// Broadcasts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +48,14 @@ pub struct Config {
     /// How long who wants to watch waits for a relay to fetch the broadcast, or for a rung of the ladder to start.
     #[serde(with = "span")]
     pub wanted_for: Duration,
+    /// Who may publish and who may watch.
+    pub access: Access,
+    /// Publish keys: a broadcast, or a pattern such as `"live/*"`, and the keys that open it.
+    pub keys: BTreeMap<String, KeyList>,
+    /// Tokens that let somebody watch or publish for a while.
+    pub tokens: Tokens,
+    /// The chat beside a broadcast, and its gifts.
+    pub chat: Chat,
 }
 
 impl Default for Config {
@@ -57,6 +73,10 @@ impl Default for Config {
             address_publishers_max: 16,
             viewers_max: 100_000,
             wanted_for: Duration::from_secs(10),
+            access: Access::default(),
+            keys: BTreeMap::new(),
+            tokens: Tokens::default(),
+            chat: Chat::default(),
         }
     }
 }
@@ -78,6 +98,8 @@ impl Config {
         if self.frame_bytes_max > self.keep_bytes_max {
             return Err("live.frame_bytes_max: at most live.keep_bytes_max".into());
         }
-        Ok(())
+        self.access.check()?;
+        self.tokens.check()?;
+        self.chat.check()
     }
 }
