@@ -8,7 +8,8 @@
 //! - [`Stream`]: a byte stream (TCP, TLS, a WebSocket over HTTP/2) with its [`Line`] and its [`Peer`].
 //! - [`drive()`]: the shell that runs a connection and its backend over a stream until it has [`Ended`].
 //! - [`Route`], [`Request`], [`Response`], [`Body`], [`reply`]: plain HTTP.
-//! - [`EventBody`]: a response body that is a connection with no input (Server-Sent Events).
+//! - [`EventBody`]: a response body that is a connection with no input (Server-Sent Events); [`Flow`]: one of bytes
+//!   that many share (HTTP-FLV).
 //! - [`Upgrade`], [`Subprotocol`], [`Kind`]: what a WebSocket client asked for.
 //! - [`Lines`], [`LineInfo`], [`Meters`]: who is connected, and what was counted.
 //! - [`Dialer`]: connections that we open ourselves, and keep open; [`Outgoing`]: one of them.
@@ -27,6 +28,7 @@ pub mod drive;
 pub mod events;
 mod exchange;
 mod fetching;
+pub mod flow;
 pub mod fuzz;
 pub mod http;
 pub mod line;
@@ -48,6 +50,7 @@ pub use dial::{Backoff, DialError, Dialer, Next, Outgoing, Target, TargetTls};
 pub use drive::{Drive, Ended, drive};
 pub use events::EventBody;
 pub use fetching::{FetchError, fetch};
+pub use flow::Flow;
 pub use http::{Body, BodyError, Request, Response, Route};
 pub use line::{ClientCertificate, Line, LineInfo, Lines, Peer, Shell};
 pub use meters::{DoorMeters, Meters};

@@ -403,14 +403,20 @@ impl Service {
             // the browser's to forbid.
             return foreign_page();
         }
-        let wanted = match *request.method() {
-            Method::HEAD | Method::CONNECT => &Method::GET,
-            _ => request.method(),
+        let find =
+            |method: &Method| methods.iter().find(|(known, _)| known == method).map(|(_, target)| target);
+        // A path may have both: then the request says which it wants.
+        let target = match *request.method() {
+            Method::GET if handshake::is_asked(&request) => {
+                find(&Method::CONNECT).or_else(|| find(&Method::GET))
+            }
+            Method::GET => find(&Method::GET).or_else(|| find(&Method::CONNECT)),
+            Method::HEAD => find(&Method::GET),
+            _ => find(request.method()),
         };
-        let target = methods.iter().find(|(method, _)| method == wanted).map(|(_, target)| target);
         match target {
             Some(Target::Http(each)) if *request.method() != Method::CONNECT => self.run(each, request).await,
-            Some(Target::WebSocket { door, subprotocols, join }) if *request.method() != Method::HEAD => {
+            Some(Target::WebSocket { door, subprotocols, join }) => {
                 self.join(request, good_origin, door, subprotocols, join)
             }
             None if request.method() == Method::OPTIONS => preflight(&request, methods, good_origin),
@@ -516,7 +522,14 @@ fn copy(from: &HeaderMap, name: http::HeaderName, to: &mut HeaderMap, as_name: h
 
 /// The methods of a path, as `Allow` lists them.
 fn names(methods: &[(Method, Target)]) -> HeaderValue {
-    let mut names: Vec<_> = methods.iter().map(|(method, _)| method.as_str()).collect();
+    let mut names = Vec::with_capacity(methods.len() + 2);
+    for (method, _) in methods {
+        // A WebSocket is asked for by GET as well.
+        let name = if *method == Method::CONNECT { "GET" } else { method.as_str() };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     if names.contains(&"GET") {
         names.push("HEAD");
     }

@@ -221,7 +221,8 @@ impl Site {
 
     /// Takes WebSockets at `path`, over HTTP/1.1 (RFC 6455) and HTTP/2 (RFC 8441), on all HTTP ports.
     ///
-    /// `each` says what runs for this client, or answers with an error.
+    /// `each` says what runs for this client, or answers with an error. The path may have a plain GET beside it
+    /// ([`http`](Self::http)), for those who ask for no upgrade.
     ///
     /// # Panics
     /// As [`http`](Self::http), or `subprotocols` is empty.
@@ -247,7 +248,8 @@ impl Site {
                 Box::pin(driven)
             }))
         });
-        self.route(&Method::GET, path, Target::WebSocket { door, subprotocols, join });
+        // By the method of RFC 8441, so that the same path may have a plain GET beside it.
+        self.route(&Method::CONNECT, path, Target::WebSocket { door, subprotocols, join });
     }
 
     fn route(&mut self, method: &Method, path: &'static str, target: Target) {

@@ -11,8 +11,8 @@ use tokio::{
     net::TcpStream,
 };
 use yizhan_net::{
-    Body, EventBody, FetchError, Http, Limits, Open, Request, Response, Route, Site, SystemClock, fetch,
-    reply,
+    Body, EventBody, FetchError, Flow, Http, Limits, Open, Request, Response, Route, Site, SystemClock,
+    fetch, reply,
 };
 
 use crate::support::{Desk, Lined, Seat, anywhere, ask_raw, read_all, read_line, until};
@@ -290,5 +290,37 @@ async fn requests_follow_one_another_and_a_drain_ends_an_idle_connection() {
     }
     let drained = tokio::spawn(web.open.drain(Duration::from_secs(20)));
     assert!(connection.await.unwrap().is_ok());
+    assert_eq!(drained.await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_flow_gives_what_comes_ends_with_its_stream_and_says_goodbye_at_a_drain() {
+    let mut site = Site::new(Limits::default(), Arc::new(SystemClock));
+    site.listen_http(&http_at_any_port()).unwrap();
+    site.http(Route::get("/some"), |request| {
+        let parts = futures_util::stream::iter([Bytes::from_static(b"one "), Bytes::from_static(b"two")]);
+        let flow = Flow::new(parts, request.line(), "flow");
+        Box::pin(async { Response::new(Body::stream(flow)) })
+    });
+    site.http(Route::get("/endless"), |request| {
+        let parts = futures_util::stream::once(std::future::ready(Bytes::from_static(b"begun\n")));
+        let parts = futures_util::StreamExt::chain(parts, futures_util::stream::pending());
+        let flow = Flow::new(parts, request.line(), "flow");
+        Box::pin(async { Response::new(Body::stream(flow)) })
+    });
+    let open = site.start().unwrap();
+    let address = open.bound()["http"][0];
+    let some = ask_raw(address, "GET /some HTTP/1.0\r\n\r\n").await;
+    assert!(some.ends_with("\r\n\r\none two"), "{some}");
+    assert_eq!(open.meters().door("flow").closes(), [(1000, 1)]);
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    while read_line(&mut stream).await != "begun" {}
+    let doors: Vec<_> = open.lines().list(0, 10).iter().map(|line| line.door).collect();
+    assert_eq!(doors, ["http", "flow"]);
+    let drained = tokio::spawn(open.drain(Duration::from_secs(20)));
+    let rest = read_all(&mut stream).await;
+    assert!(rest.ends_with("0\r\n\r\n"), "{rest:?}");
+    drop(stream);
     assert_eq!(drained.await.unwrap(), 0);
 }

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use http_body_util::Empty;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
@@ -10,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 use yizhan_net::{
-    Http, Kind, Limits, Open, Site, SystemClock,
+    Http, Kind, Limits, Open, Route, Site, SystemClock, reply,
     websocket::client::{Client, ClientError, Options, Said, connect},
 };
 
@@ -282,4 +283,23 @@ async fn a_websocket_is_a_stream_of_http2_too() {
     until("the backend is dropped", || web.desk.gone() == 1).await;
     let nothing = client.send_request(request("/nothing")).await.unwrap();
     assert_eq!(nothing.status(), 404);
+}
+
+#[tokio::test]
+async fn a_path_may_have_a_plain_get_beside_the_websocket() {
+    let mut site = Site::new(Limits::default(), Arc::new(SystemClock));
+    site.listen_http(&Http { listen: vec![anywhere()], ..Http::default() }).unwrap();
+    let desk = lined_websocket(&mut site);
+    site.http(Route::get("/lined"), |_| Box::pin(async { reply::json(StatusCode::OK, "{}") }));
+    let open = site.start().unwrap();
+    let web = Web { address: open.bound()["http"][0], open, desk };
+    let plain = ask_raw(web.address, "GET /lined HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(plain.starts_with("HTTP/1.1 200") && plain.ends_with("{}"), "{plain}");
+    let head = ask_raw(web.address, "HEAD /lined HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let post = ask_raw(web.address, "POST /lined HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(post.contains("405") && post.contains("allow: GET, HEAD, OPTIONS\r\n"), "{post}");
+    let mut client = connect(&web.url(), &Options::default()).await.unwrap();
+    client.send_text("say hello").await.unwrap();
+    assert_eq!(hears(&mut client).await, "hello");
 }
