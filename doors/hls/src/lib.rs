@@ -4,6 +4,9 @@ pub mod config;
 pub mod mpd;
 pub mod names;
 pub mod playlist;
+pub mod range;
+pub mod respond;
 pub mod shelf;
+mod stage;
 
 pub use config::Config;

@@ -89,6 +89,8 @@ impl fmt::Display for Tag {
 pub enum File {
     /// `video.m3u8`
     Playlist(Rendition),
+    /// `now`: what time it is, for DASH clients.
+    Now,
     /// What a run made.
     Made {
         /// Which run.
@@ -117,6 +119,9 @@ impl File {
     pub fn read(name: &str) -> Option<Self> {
         if let Some(word) = name.strip_suffix(".m3u8") {
             return Rendition::ALL.into_iter().find(|one| one.word() == word).map(Self::Playlist);
+        }
+        if name == "now" {
+            return Some(Self::Now);
         }
         let (tag, rest) = name.split_once('-')?;
         let tag = Tag::read(tag)?;
@@ -153,6 +158,7 @@ impl fmt::Display for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Playlist(rendition) => write!(f, "{}.m3u8", rendition.word()),
+            Self::Now => f.write_str("now"),
             Self::Made { tag, rendition, piece } => {
                 let (letter, extension) = (rendition.letter(), rendition.extension());
                 match piece {

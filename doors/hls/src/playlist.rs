@@ -19,6 +19,8 @@ pub struct Segment {
     pub map: Option<String>,
     /// When its first frame was made, as well as the server knows: microseconds since 1970.
     pub wall: Option<u64>,
+    /// There is nothing of this rendition in it (rfc8216bis §4.4.4.7).
+    pub gap: bool,
     /// Its parts, in order; empty where there are none.
     pub parts: Vec<Part>,
 }

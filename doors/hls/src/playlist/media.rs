@@ -85,7 +85,8 @@ impl Media<'_> {
             if self.rules.part.is_some() && i >= parts_from {
                 parts(&segment.parts, &mut text);
             }
-            let _ = writeln!(text, "#EXTINF:{},\n{}", Seconds(segment.duration), segment.uri);
+            let gap = if segment.gap { "#EXT-X-GAP\n" } else { "" };
+            let _ = writeln!(text, "{gap}#EXTINF:{},\n{}", Seconds(segment.duration), segment.uri);
         }
         self.tail(map, &mut text);
         text
@@ -112,6 +113,7 @@ impl Media<'_> {
         let Rules { target_duration, part, independent } = self.rules;
         let version = match (part, self.segments.first().copied().or(self.under_way)) {
             (Some(_), _) => 9,
+            _ if self.segments.iter().any(|segment| segment.gap) => 8,
             (None, Some(Segment { map: Some(_), .. })) => 6,
             (None, _) => 3,
         };

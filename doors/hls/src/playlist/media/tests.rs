@@ -18,6 +18,7 @@ fn segment(msn: u64, duration: u64) -> Segment {
         discontinuity: false,
         map: Some("t-v1.mp4".into()),
         wall: Some(1_795_286_414_000_000 + msn * 2_000_000),
+        gap: false,
         parts: parts.collect(),
     }
 }
@@ -110,6 +111,17 @@ fn a_plain_playlist_has_no_word_of_low_latency() {
     ts.segments.iter_mut().for_each(|segment| segment.map = None);
     let text = ts.write(Rules { part: None, ..rules() }, false, false);
     assert!(text.contains("#EXT-X-VERSION:3\n") && !text.contains("#EXT-X-MAP"), "{text}");
+}
+
+#[test]
+fn what_is_not_there_is_a_gap() {
+    let mut live = Live::new(4);
+    live.segments[1].gap = true;
+    let text = live.write(Rules { part: None, ..rules() }, false, false);
+    read(&text);
+    assert!(text.contains("#EXT-X-VERSION:8\n"), "{text}");
+    assert!(text.contains("#EXT-X-GAP\n#EXTINF:2.0,\nt-v101.m4s\n"), "{text}");
+    assert_eq!(text.matches("#EXT-X-GAP").count(), 1);
 }
 
 #[test]
