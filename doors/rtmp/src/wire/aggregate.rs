@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn times_within_are_counted_from_the_aggregates_own() {
-        let body = [tag(9, 0x0102_0304, b"pic"), tag(8, 0x0102_0304 + 23, b""), tag(8, 0x0102_0300, b"s")].concat();
+        let body =
+            [tag(9, 0x0102_0304, b"pic"), tag(8, 0x0102_0304 + 23, b""), tag(8, 0x0102_0300, b"s")].concat();
         assert_eq!(
             parts(1000, body),
             [(9, 1000, "pic".into()), (8, 1023, Bytes::new()), (8, 996, "s".into())]

@@ -207,7 +207,8 @@ mod tests {
             control.write(&mut body);
             let whole = body.freeze();
             for cut in 0..whole.len() {
-                let message = Message { kind: control.kind(), timestamp: 0, stream: 0, body: whole.slice(..cut) };
+                let message =
+                    Message { kind: control.kind(), timestamp: 0, stream: 0, body: whole.slice(..cut) };
                 // Short ones say nothing, or are of a form without the last field.
                 let _short = Control::read(&message);
             }
@@ -218,7 +219,8 @@ mod tests {
 
     #[test]
     fn other_messages_are_no_control() {
-        let message = Message { kind: kind::AUDIO, timestamp: 0, stream: 1, body: Bytes::from_static(&[0; 8]) };
+        let message =
+            Message { kind: kind::AUDIO, timestamp: 0, stream: 1, body: Bytes::from_static(&[0; 8]) };
         assert_eq!(Control::read(&message), None);
     }
 }

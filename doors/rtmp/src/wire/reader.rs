@@ -276,8 +276,7 @@ fn basic(reader: &mut Reader<'_>) -> Result<(u8, u32), ReadError> {
 /// stream: a chunk without a time of its own says it again, but some encoders leave it out there (and the standard was
 /// long read so). If the four bytes that follow are the same, they are taken for it.
 fn message_head(reader: &mut Reader<'_>, format: u8, repeated: Option<u32>) -> Result<ChunkHead, ReadError> {
-    let mut head =
-        ChunkHead { bytes: 0, format, time: 0, extended: None, len_and_kind: None, stream: None };
+    let mut head = ChunkHead { bytes: 0, format, time: 0, extended: None, len_and_kind: None, stream: None };
     if format < 3 {
         head.time = reader.u24_be()?;
     }

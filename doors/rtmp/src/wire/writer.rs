@@ -86,7 +86,12 @@ mod tests {
     fn what_no_length_can_say_is_not_written() {
         let mut bytes = BytesMut::new();
         let huge = vec![0; 1 << 24];
-        assert!(!write_message(&mut bytes, Head { on: 6, kind: 9, timestamp: 0, stream: 1 }, &[&huge], 65536));
+        assert!(!write_message(
+            &mut bytes,
+            Head { on: 6, kind: 9, timestamp: 0, stream: 1 },
+            &[&huge],
+            65536
+        ));
         assert!(bytes.is_empty());
     }
 }

@@ -48,7 +48,10 @@ fn the_four_types_of_heads_leave_out_more_and_more() {
     .concat();
     let messages = read(&mut reader(), &bytes).unwrap();
     assert_eq!(told(&messages), [(100, &b"ab"[..]), (120, b"c"), (150, b"d"), (180, b"e")]);
-    assert_eq!(messages.iter().map(|m| (m.kind, m.stream)).collect::<Vec<_>>(), [(8, 1), (9, 1), (9, 1), (9, 1)]);
+    assert_eq!(
+        messages.iter().map(|m| (m.kind, m.stream)).collect::<Vec<_>>(),
+        [(8, 1), (9, 1), (9, 1), (9, 1)]
+    );
 }
 
 #[test]
@@ -78,7 +81,8 @@ fn chunk_streams_have_ids_of_one_two_and_three_bytes() {
 
 #[test]
 fn extended_timestamps_are_repeated_or_not() {
-    let begin = [&[4, 0xff, 0xff, 0xff, 0, 0, 200, 9, 1, 0, 0, 0, 0x12, 0x34, 0x56, 0x78][..], &[7; 128]].concat();
+    let begin =
+        [&[4, 0xff, 0xff, 0xff, 0, 0, 200, 9, 1, 0, 0, 0, 0x12, 0x34, 0x56, 0x78][..], &[7; 128]].concat();
     let again = [&[0xc4, 0x12, 0x34, 0x56, 0x78][..], &[8; 72]].concat();
     let without = [&[0xc4][..], &[8; 72]].concat();
     let body = [&[7; 128][..], &[8; 72]].concat();
