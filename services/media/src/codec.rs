@@ -85,16 +85,21 @@ impl From<ReadError> for Ended {
 /// The record is cut short, breaks its standard, or describes what nobody can play.
 pub fn track(codec: Codec, record: &[u8]) -> Result<Track, CodecError> {
     if record.len() > RECORD_BYTES_MAX {
-        return Err(Faults::of(codec).bad("its record is longer than 64 KiB"));
+        return Err(too_long(codec));
     }
     match codec {
         Codec::H264 => h264::Record::read(record)?.track(),
         Codec::H265 => h265::Record::read(record)?.track(),
-        Codec::Av1 => av1::Record::read(record)?.track(),
+        Codec::Av1 => av1::Record::read(record).map(|record| record.track()),
         Codec::Aac => aac::Config::read(record).map(|config| config.track(record)),
         Codec::Opus => opus::Head::read(record).map(|head| head.track()),
         Codec::Mp3 => mp3::Header::read(record).map(mp3::Header::track),
     }
+}
+
+/// A record has more than [`RECORD_BYTES_MAX`].
+pub(crate) const fn too_long(codec: Codec) -> CodecError {
+    Faults::of(codec).bad("its record is longer than 64 KiB")
 }
 
 /// Whether decoding can begin with this frame, by what is in it and not by what its container says. Always for sound.
@@ -147,4 +152,4 @@ fn millihertz(units: u64, scale: u64) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

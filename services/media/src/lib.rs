@@ -23,6 +23,7 @@ pub mod codec;
 pub mod config;
 pub mod events;
 pub mod feed;
+pub mod flv;
 pub mod frame;
 pub mod media;
 mod mend;

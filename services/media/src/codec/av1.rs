@@ -173,18 +173,22 @@ impl Record {
         &self.sequence
     }
 
+    /// The sequence header as an OBU with its size.
+    #[must_use]
+    pub const fn obu(&self) -> &Bytes {
+        &self.obu
+    }
+
     /// The track.
-    ///
-    /// # Errors
-    /// None; as the others.
-    pub fn track(&self) -> Result<Track, CodecError> {
+    #[must_use]
+    pub fn track(&self) -> Track {
         let Sequence { width, height, millihertz, .. } = self.sequence;
-        Ok(Track {
+        Track {
             codec: Codec::Av1,
             record: self.write(),
             detail: Detail::Video { width, height, millihertz },
             rfc6381: self.sequence.rfc6381(),
-        })
+        }
     }
 
     fn write(&self) -> Bytes {

@@ -88,6 +88,27 @@ impl Record {
         Ok(self)
     }
 
+    /// The record as this frame makes it, where it brings parameter sets that the record does not have. None where it
+    /// brings none, or too many.
+    #[must_use]
+    pub fn renewed(&self, data: &Bytes) -> Option<Self> {
+        let (mut sps, mut pps, mut is_new) = (vec![], vec![], false);
+        for nal in nal::units(data) {
+            let (sets, known) = match nal[0] & 0x1f {
+                unit::SPS => (&mut sps, &self.sps),
+                unit::PPS => (&mut pps, &self.pps),
+                _ => continue,
+            };
+            is_new |= !known.iter().any(|set| set == nal);
+            sets.push(Bytes::copy_from_slice(nal));
+        }
+        if !is_new {
+            return None;
+        }
+        let or = |sets: Vec<Bytes>, known: &Vec<Bytes>| if sets.is_empty() { known.clone() } else { sets };
+        Self::of(or(sps, &self.sps), or(pps, &self.pps)).ok()
+    }
+
     /// The first sequence parameter set.
     ///
     /// # Errors
@@ -124,7 +145,7 @@ impl Record {
         put_sets(&self.sps, 0xe0, &mut into);
         put_sets(&self.pps, 0, &mut into);
         if !matches!(profile, 66 | 77 | 88) {
-            into.put_slice(&[0xfc | sps.chroma, 0xf8 | sps.luma_bits - 8, 0xf8 | sps.chroma_bits - 8]);
+            into.put_slice(&[0xfc | sps.chroma, 0xf8 | (sps.luma_bits - 8), 0xf8 | (sps.chroma_bits - 8)]);
             put_sets(&self.sps_ext, 0, &mut into);
         }
         into.freeze()
@@ -361,6 +382,20 @@ pub fn is_key(data: &[u8]) -> bool {
         unit::SEI => has_recovery_point(&nal[1..]),
         _ => false,
     })
+}
+
+/// Whether all slices are of a picture that refers to no other. Encoders without IDR pictures may call such a frame a
+/// key frame; alone it says less.
+#[must_use]
+pub fn is_intra(data: &[u8]) -> bool {
+    let mut slices = nal::units(data).filter(|nal| matches!(nal[0] & 0x1f, 1..=unit::IDR)).peekable();
+    slices.peek().is_some()
+        && slices.all(|nal| {
+            // The head of a slice begins with two numbers: its first macroblock and its type.
+            let plain = unescape(&nal[..nal.len().min(16)]);
+            let mut bits = Bits::new(plain.get(1..).unwrap_or_default());
+            bits.ue().is_ok() && bits.ue().is_ok_and(|slice| slice % 5 == 2)
+        })
 }
 
 /// Whether one of the messages of an SEI unit is a recovery point (§7.3.2.3.1).

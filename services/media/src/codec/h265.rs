@@ -137,6 +137,28 @@ impl Record {
         [(unit::VPS, &self.vps), (unit::SPS, &self.sps), (unit::PPS, &self.pps)]
     }
 
+    /// The record as this frame makes it, where it brings parameter sets that the record does not have. None where it
+    /// brings none, or too many.
+    #[must_use]
+    pub fn renewed(&self, data: &Bytes) -> Option<Self> {
+        let (mut vps, mut sps, mut pps, mut is_new) = (vec![], vec![], vec![], false);
+        for nal in nal::units(data) {
+            let (sets, known) = match nal[0] >> 1 & 0x3f {
+                unit::VPS => (&mut vps, &self.vps),
+                unit::SPS => (&mut sps, &self.sps),
+                unit::PPS => (&mut pps, &self.pps),
+                _ => continue,
+            };
+            is_new |= !known.iter().any(|set| set == nal);
+            sets.push(Bytes::copy_from_slice(nal));
+        }
+        if !is_new {
+            return None;
+        }
+        let or = |sets: Vec<Bytes>, known: &Vec<Bytes>| if sets.is_empty() { known.clone() } else { sets };
+        Self::of(or(vps, &self.vps), or(sps, &self.sps), or(pps, &self.pps)).ok()
+    }
+
     /// The first sequence parameter set.
     ///
     /// # Errors
@@ -168,7 +190,7 @@ impl Record {
         into.put_u8(level);
         // No minimum of spatial segmentation, and parallelism not known.
         into.put_slice(&[0xf0, 0, 0xfc]);
-        into.put_slice(&[0xfc | sps.chroma, 0xf8 | sps.luma_bits - 8, 0xf8 | sps.chroma_bits - 8]);
+        into.put_slice(&[0xfc | sps.chroma, 0xf8 | (sps.luma_bits - 8), 0xf8 | (sps.chroma_bits - 8)]);
         // No average frame rate; layers in time, nesting, and lengths of four bytes.
         into.put_slice(&[0, 0, sps.layers << 3 | u8::from(sps.nested) << 2 | 3, 3]);
         for (kind, sets) in self.sets() {
