@@ -176,12 +176,6 @@ impl Rooms {
             room.kept != Kept::default() || !silent || !room.pace.is_empty()
         });
     }
-
-    /// How many are remembered.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.rooms.lock().len()
-    }
 }
 
 fn key_of(name: &Name) -> Vec<u8> {
