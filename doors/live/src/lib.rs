@@ -1,1 +1,3 @@
 //! Live streaming over HTTP: the API, the watch page, webhooks.
+
+mod page;
