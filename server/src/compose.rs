@@ -40,6 +40,10 @@ pub(crate) struct Parts {
     pub(crate) mqtt: Mqtt,
     pub(crate) im: yizhan_im::Im,
     pub(crate) im_work: yizhan_im::Work,
+    #[cfg(feature = "live")]
+    pub(crate) live: crate::live::Live,
+    #[cfg(feature = "live")]
+    pub(crate) live_work: BoxFuture<'static, ()>,
 }
 
 /// What others look at that the MQTT door fills; nothing where it is not built.
@@ -80,10 +84,32 @@ pub(crate) async fn compose(config: &Config, data: &Path) -> anyhow::Result<Part
     .context("cannot open the spaces")?;
     store.tell_recovery();
     let (im, im_work) = crate::im::open(config, &hub, &identity, store.as_ref(), data).await?;
+    #[cfg(feature = "live")]
+    let (live, live_work) = crate::live::open(config, &hub, &identity, store.as_ref(), &clock).await?;
+    hub.serve(vec![
+        Arc::new(im.clone()),
+        #[cfg(feature = "live")]
+        live.as_service(),
+    ]);
     // Set once, here.
     drop(hub_place.set(hub.clone()));
     let site = Site::new(config.limits.clone(), clock.clone());
-    Ok(Parts { hub, hub_work, identity, store, clock, site, keys_wanted, mqtt: Mqtt::default(), im, im_work })
+    Ok(Parts {
+        hub,
+        hub_work,
+        identity,
+        store,
+        clock,
+        site,
+        keys_wanted,
+        mqtt: Mqtt::default(),
+        im,
+        im_work,
+        #[cfg(feature = "live")]
+        live,
+        #[cfg(feature = "live")]
+        live_work,
+    })
 }
 
 /// All doors, and what is to be done for them each second.
@@ -106,6 +132,9 @@ pub(crate) struct Materials<'a> {
     /// Where its files lie.
     #[cfg(feature = "chat")]
     pub(crate) files: yizhan_chat::FileParts,
+    /// Broadcasts.
+    #[cfg(feature = "live")]
+    pub(crate) live: &'a crate::live::Live,
     /// The one for tools on this machine.
     pub(crate) token: &'a yizhan_identity::Secret<String>,
     #[cfg(feature = "admin")]
@@ -138,6 +167,8 @@ pub(crate) fn doors(materials: Materials<'_>) -> anyhow::Result<Doors> {
     }
     #[cfg(feature = "chat")]
     doors.all.push(Box::new(chat(&materials)?));
+    #[cfg(feature = "live")]
+    doors.all.extend(crate::live::doors(materials.config, materials.hub, materials.live)?);
     #[cfg(feature = "admin")]
     {
         let Materials { config, hub, identity, views, .. } = materials;

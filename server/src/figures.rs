@@ -1,8 +1,10 @@
 //! What is counted, for people and machines: the body of `$SYS/metrics`, and `/metrics` for Prometheus.
 //!
 //! All metrics are declared here, with unit and labels; `docs/operations/observability.md` lists them, and a test
-//! holds that list against this file and [`mqtt`]. Labels come from closed sets: doors, spaces, close codes, packets.
+//! holds that list against this file, [`mqtt`] and [`live`]. Labels come from closed sets: doors, spaces, close codes, packets.
 
+#[cfg(feature = "live")]
+mod live;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 
@@ -32,6 +34,8 @@ pub(crate) struct Sources {
     pub(crate) net: Arc<yizhan_net::Meters>,
     pub(crate) store: Arc<yizhan_disk::Meters>,
     pub(crate) mqtt: crate::compose::Mqtt,
+    #[cfg(feature = "live")]
+    pub(crate) media: yizhan_media::Media,
     pub(crate) otlp: Option<Arc<OtlpFigures>>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The data folder: how much is free on its disk.
@@ -192,6 +196,8 @@ impl Figures {
         self.hub_metrics(&mut page);
         #[cfg(feature = "mqtt")]
         mqtt::metrics(&self.from.mqtt, &mut page);
+        #[cfg(feature = "live")]
+        live::metrics(&self.from.media, &mut page);
         self.store_metrics(&mut page);
         page.into_text()
     }

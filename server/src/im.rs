@@ -50,6 +50,8 @@ pub(crate) fn all_spaces(config: &Config) -> IndexMap<String, SpaceConfig> {
     ] {
         spaces.entry(name.to_owned()).or_insert(space);
     }
+    #[cfg(feature = "live")]
+    crate::live::add_spaces(&mut spaces);
     spaces
 }
 
@@ -98,11 +100,7 @@ pub(crate) async fn open(
         before: before(config, hub)?,
         search: search(data).await?,
     };
-    let opened = Im::open(hub.clone(), store, config.im.clone(), seams)
-        .await
-        .context("cannot open the conversations")?;
-    hub.serve(vec![Arc::new(opened.0.clone())]);
-    Ok(opened)
+    Im::open(hub.clone(), store, config.im.clone(), seams).await.context("cannot open the conversations")
 }
 
 #[cfg(feature = "search")]

@@ -22,6 +22,8 @@ mod follow;
 mod im;
 mod keys;
 mod limits;
+#[cfg(feature = "live")]
+mod live;
 mod load;
 mod offline;
 mod progress;

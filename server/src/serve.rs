@@ -76,6 +76,8 @@ struct Running {
     identity: Identity,
     hub: Hub,
     im: yizhan_im::Im,
+    #[cfg(feature = "live")]
+    live: crate::live::Live,
     store: Arc<Stores>,
     figures: Arc<Figures>,
     clock: Arc<dyn Clock>,
@@ -96,12 +98,29 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
         parts = compose(&config, &data) => parts?,
         () = signals.stop() => return Ok(()),
     };
-    let Parts { hub, hub_work, identity, store, clock, mut site, keys_wanted, mqtt, im, im_work } = parts;
+    let Parts {
+        hub,
+        hub_work,
+        identity,
+        store,
+        clock,
+        mut site,
+        keys_wanted,
+        mqtt,
+        im,
+        im_work,
+        #[cfg(feature = "live")]
+        live,
+        #[cfg(feature = "live")]
+        live_work,
+    } = parts;
     let figures = Arc::new(Figures::new(Sources {
         hub: hub.clone(),
         net: site.meters(),
         store: store.disk.meters(),
         mqtt: mqtt.clone(),
+        #[cfg(feature = "live")]
+        media: live.media.clone(),
         otlp,
         clock: clock.clone(),
         data: data.clone(),
@@ -119,6 +138,8 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
         store: &store,
         #[cfg(feature = "chat")]
         files: crate::chat::files(&config, &data, &im).await?,
+        #[cfg(feature = "live")]
+        live: &live,
         token: &token,
         #[cfg(feature = "admin")]
         views: views(&figures, &shared, &listening, &store, first_run, &mqtt),
@@ -135,6 +156,8 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
     let mut maintain = doors.maintain;
     let maintained = im.clone();
     maintain.push(Box::new(move || maintained.maintain()));
+    #[cfg(feature = "live")]
+    start_live(&live, live_work, &mut tasks, &mut maintain);
     tasks.push(tokio::spawn(tick(hub.clone(), maintain, store.clone(), figures.clone())));
     tasks.push(tokio::spawn(ring(hub.clone())));
     tasks.push(tokio::spawn(sweep(hub.clone(), identity.clone(), clock.clone())));
@@ -151,6 +174,8 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
         identity,
         hub,
         im,
+        #[cfg(feature = "live")]
+        live,
         store,
         figures,
         clock,
@@ -163,6 +188,20 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
         running.reload().await;
     }
     end(running, signals, &run_file).await
+}
+
+/// Starts what goes on beside the doors of live streaming.
+#[cfg(feature = "live")]
+fn start_live(
+    live: &crate::live::Live,
+    work: futures_util::future::BoxFuture<'static, ()>,
+    tasks: &mut Vec<JoinHandle<()>>,
+    maintain: &mut Vec<Box<dyn Fn() + Send + Sync>>,
+) {
+    tasks.push(tokio::spawn(work));
+    tasks.push(tokio::spawn(live.clone().turn()));
+    let maintained = live.clone();
+    maintain.push(Box::new(move || maintained.maintain()));
 }
 
 /// Drains; a second signal ends it at once.
@@ -369,6 +408,8 @@ impl Running {
             error!(%error, "could not be read again: the old stays in force");
         }
         self.im.set_config(new.im.clone());
+        #[cfg(feature = "live")]
+        self.live.reload(&new.live);
         self.keys.refresh();
         for (name, limits) in old.new_limits(&new) {
             self.store.disk.set_limits(&name, limits);
@@ -391,6 +432,8 @@ impl Running {
         info!(connections = self.hub.counts().connections, within = ?within, "draining");
         self.figures.set_draining();
         self.hub.stop();
+        #[cfg(feature = "live")]
+        self.live.stop();
         let cut = self.open.drain(within).await;
         // What chats remember is written by a task that runs still.
         match tokio::time::timeout(CLOSE_WITHIN, self.im.save()).await {

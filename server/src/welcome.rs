@@ -60,6 +60,8 @@ fn about(door: &str) -> &'static str {
         "http" => "console, WebSocket, SSE, API",
         "tcp" => "newline-delimited JSON",
         "mqtt" => "MQTT 3.1.1 and 5.0",
+        "rtmp" => "live streaming: publish and play",
+        "rtmps" => "live streaming over TLS",
         "mqtts" => "MQTT over TLS",
         _ => "",
     }

@@ -17,6 +17,10 @@ const SOURCES: &[(&str, &str)] = &[
     ("yizhan_admin", include_str!("../../../doors/admin/src/door.rs")),
     ("yizhan_im", include_str!("../../../services/im/src/config.rs")),
     ("yizhan_chat", include_str!("../../../doors/chat/src/config.rs")),
+    ("yizhan_media", include_str!("../../../services/media/src/config.rs")),
+    ("yizhan_media::config::relay", include_str!("../../../services/media/src/config/relay.rs")),
+    ("yizhan_rtmp", include_str!("../../../doors/rtmp/src/config.rs")),
+    ("yizhan_hls", include_str!("../../../doors/hls/src/config.rs")),
     ("yizhan_identity", include_str!("../../../services/identity/src/config.rs")),
     ("yizhan_identity", include_str!("../../../services/identity/src/rules.rs")),
 ];

@@ -1,6 +1,6 @@
 //! What can be configured: one struct, one section for each part. The doc comments are the manual.
 
-#[cfg(feature = "mqtt")]
+#[cfg(any(feature = "mqtt", feature = "live"))]
 use std::collections::BTreeMap;
 use std::{path::PathBuf, time::Duration};
 
@@ -51,6 +51,21 @@ pub(crate) struct Config {
     /// Instant messaging over HTTP: `POST /im/v1/…`, its document for machines, and webhooks, on the port of `[http]`.
     #[cfg(feature = "chat")]
     pub(crate) chat: yizhan_chat::Config,
+    /// Live streaming: broadcasts `rtmp://HOST/live/NAME`, who may publish and watch them, their chats under
+    /// `live/APP/NAME`. Their spaces are `broadcasts` (`live/#`), `broadcast-chat` and `broadcast-gifts`; one of these
+    /// names in the config stands instead.
+    #[cfg(feature = "live")]
+    pub(crate) live: yizhan_media::Config,
+    /// RTMP and RTMPS.
+    #[cfg(feature = "live")]
+    pub(crate) rtmp: yizhan_rtmp::Config,
+    /// Broadcasts over HTTP: HLS, Low-Latency HLS, DASH, FLV over HTTP and WebSocket, on the port of `[http]`.
+    #[cfg(feature = "live")]
+    pub(crate) hls: yizhan_hls::Config,
+    /// A relay from or to another server, by a name of your choice.
+    #[cfg(feature = "live")]
+    #[serde(rename = "relay")]
+    pub(crate) relays: BTreeMap<String, yizhan_media::config::relay::Relay>,
     /// Who may come in, and who may do what.
     pub(crate) identity: yizhan_identity::Config,
     /// What is written about what happens.
@@ -330,6 +345,8 @@ impl Config {
                 ("disk".to_owned(), space("disk/#", KeepConfig::Disk, LagConfig::CatchUp)),
             ]),
             identity: yizhan_identity::Config::dev(),
+            #[cfg(feature = "live")]
+            live: yizhan_media::Config::dev(),
             ..Self::default()
         }
     }
@@ -352,6 +369,8 @@ impl Config {
         compare("mqtt", self.mqtt != new.mqtt);
         #[cfg(feature = "mqtt")]
         compare("bridge", self.bridges != new.bridges);
+        #[cfg(feature = "live")]
+        self.compare_live(new, &mut compare);
         #[cfg(feature = "admin")]
         compare("admin", self.admin != new.admin);
         compare("store", self.store != new.store);
@@ -360,6 +379,14 @@ impl Config {
         compare("log.format", self.log.format != new.log.format);
         compare("trace", self.trace != new.trace);
         changed
+    }
+
+    /// Sections of live streaming that take effect only after a restart.
+    #[cfg(feature = "live")]
+    fn compare_live(&self, new: &Self, compare: &mut impl FnMut(&'static str, bool)) {
+        compare("rtmp", self.rtmp != new.rtmp);
+        compare("hls", self.hls != new.hls);
+        compare("relay", self.relays != new.relays);
     }
 
     /// The spaces as they are, with the limits that the new config has for those on disk.
@@ -389,6 +416,8 @@ impl Config {
             limits: new.limits.clone(),
             identity: new.identity.clone(),
             im: new.im.clone(),
+            #[cfg(feature = "live")]
+            live: new.live.clone(),
             spaces: self.with_limits_of(&new),
             log: LogConfig { format: self.log.format, level: new.log.level },
             ..self.clone()
@@ -405,6 +434,10 @@ impl Config {
             ("mqtt.tcp.listen", &self.mqtt.tcp.listen),
             #[cfg(feature = "mqtt")]
             ("mqtt.secure.listen", &self.mqtt.secure.listen),
+            #[cfg(feature = "live")]
+            ("rtmp.tcp.listen", &self.rtmp.tcp.listen),
+            #[cfg(feature = "live")]
+            ("rtmp.secure.listen", &self.rtmp.secure.listen),
         ];
         let open = doors.into_iter().filter(|(_, listen)| listen.iter().any(|at| !at.ip().is_loopback()));
         open.map(|(key, _)| format!("{key}: --dev lets everybody in, so it listens on loopback only"))
@@ -450,7 +483,19 @@ impl Config {
         }
         #[cfg(feature = "mqtt")]
         self.check_mqtt(&mut problems);
+        #[cfg(feature = "live")]
+        self.check_live(&mut problems);
         problems
+    }
+
+    #[cfg(feature = "live")]
+    fn check_live(&self, problems: &mut Vec<String>) {
+        problems.extend(self.live.check().err());
+        problems.extend(self.rtmp.check().err().map(|error| error.to_string()));
+        problems.extend(self.hls.check().err().map(|error| error.to_string()));
+        for (name, relay) in &self.relays {
+            problems.extend(relay.check(name).err().map(|error| format!("relay.{name}: {error}")));
+        }
     }
 
     #[cfg(feature = "mqtt")]

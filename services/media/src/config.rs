@@ -1,6 +1,9 @@
 //! What an operator may set of broadcasts: limits and times.
 
+pub mod ladder;
+pub mod record;
 pub mod relay;
+pub mod snapshots;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,7 +12,7 @@ use yizhan_talk::span;
 
 use crate::{
     access::{
-        config::{Access, Tokens},
+        config::{Access, PublishBy, Tokens},
         keys::KeyList,
     },
     chat::config::Chat,
@@ -56,6 +59,12 @@ pub struct Config {
     pub tokens: Tokens,
     /// The chat beside a broadcast, and its gifts.
     pub chat: Chat,
+    /// Broadcasts that are written to files.
+    pub record: record::Record,
+    /// A picture of each broadcast, for lists.
+    pub snapshots: snapshots::Snapshots,
+    /// The same broadcasts with fewer bits.
+    pub ladder: ladder::Ladder,
 }
 
 impl Default for Config {
@@ -77,11 +86,21 @@ impl Default for Config {
             keys: BTreeMap::new(),
             tokens: Tokens::default(),
             chat: Chat::default(),
+            record: record::Record::default(),
+            snapshots: snapshots::Snapshots::default(),
+            ladder: ladder::Ladder::default(),
         }
     }
 }
 
 impl Config {
+    /// For trying things out: anybody may publish and watch.
+    #[must_use]
+    pub fn dev() -> Self {
+        let access = Access { publish: PublishBy::Open, ..Access::default() };
+        Self { access, ..Self::default() }
+    }
+
     /// Says what makes no sense.
     ///
     /// # Errors
@@ -98,6 +117,9 @@ impl Config {
         if self.frame_bytes_max > self.keep_bytes_max {
             return Err("live.frame_bytes_max: at most live.keep_bytes_max".into());
         }
+        self.record.check()?;
+        self.snapshots.check()?;
+        self.ladder.check()?;
         self.access.check()?;
         self.tokens.check()?;
         self.chat.check()
