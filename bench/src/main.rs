@@ -10,6 +10,7 @@ mod fanout;
 mod history;
 mod idle;
 mod im;
+mod live;
 mod mqtt;
 mod process;
 mod socket;
@@ -35,6 +36,7 @@ fn main() -> Result<()> {
             "idle" => idle::run(quick).await,
             "mqtt" => mqtt::run(&arguments),
             "im" => im::run(quick).await,
+            "live" => live::run(&arguments),
             "all" => {
                 fanout::run(quick).await?;
                 fanout::run_slow(quick).await?;
@@ -42,9 +44,12 @@ fn main() -> Result<()> {
                 history::run(quick).await?;
                 idle::run(quick).await?;
                 mqtt::run(&arguments)?;
-                im::run(quick).await
+                im::run(quick).await?;
+                live::run(&arguments)
             }
-            other => bail!("no benchmark '{other}': fanout, slow, durable, history, idle, mqtt, im or all"),
+            other => {
+                bail!("no benchmark '{other}': fanout, slow, durable, history, idle, mqtt, im, live or all")
+            }
         }
     })
 }
