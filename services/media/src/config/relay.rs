@@ -24,7 +24,7 @@ pub struct Relay {
     /// and `{name}` stand for those of the broadcast; an RTMP address that ends with the app gets the name behind it.
     /// Either this or `to`.
     pub from: Option<Address>,
-    /// Where broadcasts go: as `from`, RTMP and RTMPS only.
+    /// Where broadcasts go: as `from`. Over HTTP they are sent as HLS, by PUT; that needs ffmpeg (`live.ladder.ffmpeg`).
     pub to: Option<Address>,
     /// The apps that it is for.
     pub apps: Vec<String>,
@@ -171,8 +171,8 @@ impl Relay {
         let address = match (&self.from, &self.to) {
             (Some(from), None) if from.is_rtmp() || matches!(from.scheme(), "http" | "https") => from,
             (Some(_), None) => return Some("from begins with rtmp://, rtmps://, http:// or https://".into()),
-            (None, Some(to)) if to.is_rtmp() => to,
-            (None, Some(_)) => return Some("to begins with rtmp:// or rtmps://".into()),
+            (None, Some(to)) if to.is_rtmp() || matches!(to.scheme(), "http" | "https") => to,
+            (None, Some(_)) => return Some("to begins with rtmp://, rtmps://, http:// or https://".into()),
             _ => return Some("either from or to is given".into()),
         };
         self.problem_of_names(address).or_else(|| {
@@ -205,7 +205,7 @@ impl Relay {
                 "the address is of one broadcast: write {name} into it, or one name into names".into(),
             );
         }
-        if self.when == When::Always && self.names.iter().any(is_pattern) {
+        if self.from.is_some() && self.when == When::Always && self.names.iter().any(is_pattern) {
             return Some("when = \"always\" needs names without '*'".into());
         }
         None
@@ -213,7 +213,7 @@ impl Relay {
 }
 
 /// Whether a text is as a pattern says; `*` stands for any number of characters.
-fn fits(pattern: &str, text: &str) -> bool {
+pub(super) fn fits(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(first) else { return false };
     let mut parts = rest.split('*').peekable();
@@ -291,7 +291,7 @@ mod tests {
             (Relay::default(), "either from or to"),
             (both, "either from or to"),
             (from("ftp://a/b"), "from begins with"),
-            (to("https://a/b"), "to begins with"),
+            (to("srt://a/b"), "to begins with"),
             (Relay { when: When::Always, ..to("rtmp://a/live") }, "when is for"),
             (Relay { when: When::Always, ..from("rtmp://a/live") }, "without '*'"),
             (Relay { apps: vec!["a/b".into()], ..from("rtmp://a/live") }, "apps: 'a/b'"),
