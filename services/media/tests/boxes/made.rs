@@ -13,8 +13,8 @@ use yizhan_talk::Timestamp;
 pub(crate) const WALL: u64 = 1_700_000_000_000_000;
 
 pub(crate) fn video() -> Arc<Track> {
-    let record =
-        Bytes::from_static(&[1, 0x42, 0xC0, 0x1E, 0xFF, 0xE1, 0, 2, 0x67, 0x42, 1, 0, 2, 0x68, 0xCE]);
+    let record = b"\x01\x42\xC0\x1E\xFF\xE1\0\x04\x67\x42\xC0\x1E\x01\0\x02\x68\xCE";
+    let record = Bytes::from_static(record);
     let detail = Detail::Video { width: 1280, height: 720, millihertz: None };
     Arc::new(Track { codec: Codec::H264, record, detail, rfc6381: "avc1.42c01e".into() })
 }
