@@ -1,7 +1,5 @@
 //! H.265: the hvcC record (ISO 14496-15 §8.3.3.1) and the sequence parameter set (ITU-T H.265 §7.3.2.2).
 
-use std::fmt::Write as _;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use yizhan_wire::Reader;
 
@@ -49,8 +47,7 @@ impl Profile {
         let mut text = format!("hvc1.{space}{idc}.{:X}.{tier}{}", self.compatible.reverse_bits(), self.level);
         let len = self.constraints.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         for byte in &self.constraints[..len] {
-            // Writing into text cannot fail.
-            let _ = write!(text, ".{byte:X}");
+            text += &format!(".{byte:X}");
         }
         text
     }
