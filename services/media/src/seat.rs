@@ -234,6 +234,10 @@ impl Seat {
     }
 }
 
+/// Bytes of frames after which no further block is taken at once: what a connection has to hold for a viewer that does
+/// not take it.
+const TAKE_BYTES: usize = 64 * 1024;
+
 /// Takes what is there; says whether the broadcast is over.
 fn take_blocks(
     feed: &mut Feed,
@@ -242,10 +246,13 @@ fn take_blocks(
     into: &mut Vec<Delivery>,
     max: usize,
 ) -> Poll<bool> {
-    let before = into.len();
-    while into.len() - before < max {
+    let (before, mut bytes) = (into.len(), 0);
+    while into.len() - before < max && bytes < TAKE_BYTES {
         match feed.poll_next(cx) {
-            Poll::Ready(Fed::Block(block)) => into.push(Delivery::Block(block)),
+            Poll::Ready(Fed::Block(block)) => {
+                bytes += block.weight();
+                into.push(Delivery::Block(block));
+            }
             Poll::Ready(Fed::Skipped(blocks)) => {
                 viewer.skipped(blocks);
                 into.push(Delivery::Skipped(blocks));
