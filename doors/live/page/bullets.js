@@ -13,6 +13,10 @@ const USUAL_WIDTH = 900;
 const STAY_MS = 4500;
 /** Between two in one lane, px. */
 const GAP = 28;
+/** Above the first lane, px. */
+const EDGE = 6;
+/** The height of the bar below, px. */
+const BAR = 56;
 /** On the screen at most. */
 const SHOWN_MAX = 160;
 /** Waiting for a free lane at most; and how long, ms. */
@@ -23,8 +27,7 @@ const HEIGHTS = { few: 0.25, some: 0.5, many: 0.92 };
 
 export class Bullets {
   element = h('div', { class: 'bullets', 'aria-hidden': 'true' });
-  /** When each lane has room again, ms. @type {number[]} */ #lanes = [];
-  /** When each place at the top and at the bottom is free. */ #still = { top: /** @type {number[]} */ ([]), bottom: /** @type {number[]} */ ([]) };
+  /** Of each lane, from above: when the next one may come in, and when it is empty, ms. @type {{free: number, empty: number}[]} */ #lanes = [];
   /** @type {{said: Said, at: number}[]} */ #queue = [];
   #shown = 0;
   #width = 0;
@@ -79,7 +82,6 @@ export class Bullets {
     this.#width = width;
     this.#height = height;
     this.#lanes = [];
-    this.#still = { top: [], bottom: [] };
   }
 
   /** The height of a lane, px. */
@@ -92,49 +94,56 @@ export class Bullets {
     if (this.#width < 40 || this.#height < 40) return true;
     if (this.#shown >= SHOWN_MAX && !said.mine) return false;
     const lane = this.#lane();
-    const count = Math.max(1, Math.floor((this.#height * HEIGHTS[settings.density.value]) / lane));
-    return said.place === 'roll' ? this.#roll(said, lane, count) : this.#stay(said, said.place, lane, Math.max(1, count >> 1));
+    const all = Math.max(1, Math.floor((this.#height - EDGE) / lane));
+    while (this.#lanes.length < all) this.#lanes.push({ free: 0, empty: 0 });
+    this.#lanes.length = all;
+    if (said.place !== 'roll') return this.#stay(said, lane);
+    return this.#roll(said, lane, Math.max(1, Math.floor(all * HEIGHTS[settings.density.value])));
   }
 
   /** @param {Said} said @param {number} lane @param {number} count */
   #roll(said, lane, count) {
     const now = performance.now();
-    const free = freeLane(this.#lanes, count, now);
+    const lanes = this.#lanes.slice(0, count);
+    let at = lanes.findIndex(({ free }) => free <= now);
     // One's own words are always seen: in the lane that is free first.
-    const at = free >= 0 ? free : said.mine ? soonest(this.#lanes, count) : -1;
-    if (at < 0) return false;
+    if (at < 0 && said.mine) at = lanes.reduce((best, { free }, i) => (free < (lanes[best]?.free ?? 0) ? i : best), 0);
+    const own = lanes[at];
+    if (!own) return false;
     const element = this.#make(said);
     this.element.append(element);
     const width = element.offsetWidth;
     // All fly alike fast: so none catches up with the one before it.
     const speed = (Math.max(USUAL_WIDTH, this.#width) / (ACROSS_S * 1000)) * settings.speed.value;
-    const wait = Math.max(0, (this.#lanes[at] ?? 0) - now);
-    this.#lanes[at] = now + wait + (width + GAP) / speed;
-    element.style.setProperty('top', `${at * lane + 6}px`);
-    this.#fly(
-      element.animate([{ transform: `translateX(${this.#width}px)` }, { transform: `translateX(${-width - 4}px)` }], {
-        duration: (this.#width + width + 4) / speed,
-        delay: wait,
-        fill: 'backwards',
-      }),
-      element,
-    );
+    const delay = Math.max(0, own.free - now);
+    const duration = (this.#width + width) / speed;
+    own.free = now + delay + (width + GAP) / speed;
+    own.empty = Math.max(own.empty, now + delay + duration);
+    element.style.setProperty('top', `${at * lane + EDGE}px`);
+    const path = [{ transform: `translateX(${this.#width}px)` }, { transform: `translateX(${-width}px)` }];
+    this.#fly(element.animate(path, { duration, delay, fill: 'backwards' }), element);
     return true;
   }
 
-  /** @param {Said} said @param {'top' | 'bottom'} place @param {number} lane @param {number} count */
-  #stay(said, place, lane, count) {
+  /** @param {Said} said @param {number} lane */
+  #stay(said, lane) {
     const now = performance.now();
-    const lanes = this.#still[place];
-    const free = freeLane(lanes, count, now);
-    const at = free >= 0 ? free : said.mine ? soonest(lanes, count) : -1;
-    if (at < 0) return false;
-    lanes[at] = now + STAY_MS;
+    // The lowest ones lie under the bar.
+    const order = [...this.#lanes.keys()].slice(0, Math.max(1, this.#lanes.length - Math.ceil(BAR / lane)));
+    if (said.place === 'bottom') order.reverse();
+    let at = order.find((each) => (this.#lanes[each]?.empty ?? 0) <= now);
+    if (at === undefined && said.mine) at = order[0];
+    const own = at === undefined ? undefined : this.#lanes[at];
+    if (!own || at === undefined) return false;
+    // Nothing flies through while it stands there.
+    own.free = Math.max(own.free, now + STAY_MS);
+    own.empty = Math.max(own.empty, now + STAY_MS);
     const element = this.#make(said);
     element.classList.add('still');
-    element.style.setProperty(place, `${at * lane + (place === 'top' ? 6 : 60)}px`);
+    element.style.setProperty('top', `${at * lane + EDGE}px`);
     this.element.append(element);
-    this.#fly(element.animate([{ opacity: 0 }, { opacity: 1, offset: 0.06 }, { opacity: 1, offset: 0.92 }, { opacity: 0 }], { duration: STAY_MS }), element);
+    const shine = [{ opacity: 0 }, { opacity: 1, offset: 0.06 }, { opacity: 1, offset: 0.92 }, { opacity: 0 }];
+    this.#fly(element.animate(shine, { duration: STAY_MS }), element);
     return true;
   }
 
@@ -154,17 +163,4 @@ export class Bullets {
       this.#shown--;
     };
   }
-}
-
-/** The first lane that is free now; −1: none. @param {number[]} lanes @param {number} count @param {number} now */
-function freeLane(lanes, count, now) {
-  for (let at = 0; at < count; at++) if ((lanes[at] ?? 0) <= now) return at;
-  return -1;
-}
-
-/** The lane that is free first. @param {number[]} lanes @param {number} count */
-function soonest(lanes, count) {
-  let best = 0;
-  for (let at = 1; at < count; at++) if ((lanes[at] ?? 0) < (lanes[best] ?? 0)) best = at;
-  return best;
 }

@@ -135,7 +135,8 @@ export class Controls {
     for (const cell of [player.way, player.ways, settings.language]) cell.hear(() => menu.redraw());
 
     for (const event of ['pointermove', 'pointerdown', 'focusin']) stage.addEventListener(event, () => this.wake());
-    stage.addEventListener('pointerleave', () => this.#rest());
+    // A finger leaves whenever it is lifted.
+    stage.addEventListener('pointerleave', ({ pointerType }) => pointerType === 'mouse' && this.#rest());
     document.addEventListener('keydown', (event) => this.#key(event));
     setInterval(() => this.#drawFacts(), 1000);
   }

@@ -2,7 +2,7 @@
 
 const PATHS = {
   play: 'M7.5 4.8v14.4L19 12z',
-  pause: 'M8 5v14M16 5v14',
+  pause: 'M6.8 5.2h3v13.6h-3zM14.2 5.2h3v13.6h-3z',
   sound: 'M4 9.5v5h3.5L12 18.5v-13L7.5 9.5zM15.5 9a4.2 4.2 0 0 1 0 6M18 6.5a8 8 0 0 1 0 11',
   quiet: 'M4 9.5v5h3.5L12 18.5v-13L7.5 9.5zM15.5 9a4.2 4.2 0 0 1 0 6',
   muted: 'M4 9.5v5h3.5L12 18.5v-13L7.5 9.5zM16 9.5l5 5M21 9.5l-5 5',
@@ -39,7 +39,7 @@ export function icon(name) {
   element.setAttribute('aria-hidden', 'true');
   const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
   path.setAttribute('d', PATHS[name]);
-  if (name === 'play') path.setAttribute('class', 'filled');
+  if (name === 'play' || name === 'pause') path.setAttribute('class', 'filled');
   element.append(path);
   return element;
 }
