@@ -28,7 +28,8 @@ use crate::{
     rates::{Rates, Shown},
     refused::{PushError, Refused},
     totals::{Totals, place_of},
-    track::{Detail, Setup, Track},
+    track::{Setup, Track},
+    view::Sight,
     viewer::{Party, Seated, Told, Viewer, ViewerView},
 };
 
@@ -317,48 +318,31 @@ impl Broadcast {
         self.0.writer.lock().party.clone()
     }
 
-    /// As operators see it.
-    #[must_use]
-    pub fn view(&self) -> View {
+    /// What its view is made of.
+    pub(crate) fn sight(&self) -> Sight {
         let writer = self.0.writer.lock();
-        let (shown, party, jumps, title) =
-            (writer.shown, writer.party.clone(), writer.mend.jumps, writer.title.clone());
-        drop(writer);
-        let mut viewers = BTreeMap::<&'static str, usize>::new();
-        for seated in self.0.viewers.lock().values().filter(|seated| !seated.party.is_own()) {
-            *viewers.entry(seated.party.door).or_default() += 1;
-        }
-        let setup = self.setup();
         let counts = &self.0.counts;
-        View {
-            app: self.0.name.app.clone(),
-            name: self.0.name.name.clone(),
-            id: self.0.id,
-            state: self.state(),
-            title,
-            since: self.0.began.as_millis(),
-            video: setup.video.as_deref().map(VideoView::of),
-            audio: setup.audio.as_deref().map(AudioView::of),
-            setup: setup.number,
-            epoch: setup.epoch,
-            fps: shown.fps,
-            bits_per_second: shown.bits,
+        Sight {
+            shown: writer.shown,
+            party: writer.party.clone(),
+            jumps: writer.mend.jumps,
+            title: writer.title.clone(),
             gop_millis: counts.gop.load(Relaxed) / 1000,
             in_bytes: counts.in_bytes.load(Relaxed),
             in_frames: counts.in_frames.load(Relaxed),
-            dropped_frames: counts.dropped.load(Relaxed),
+            dropped: counts.dropped.load(Relaxed),
             out_bytes: counts.out_bytes.load(Relaxed),
-            skipped_blocks: counts.skipped.load(Relaxed),
-            clock_jumps: jumps,
-            viewer_count: viewers.values().sum(),
-            viewers,
-            publisher: PublisherView {
-                door: party.door,
-                address: party.address,
-                user: party.user,
-                client: party.client,
-            },
+            skipped: counts.skipped.load(Relaxed),
         }
+    }
+
+    /// How many watch, by door; parts of the server not counted.
+    pub(crate) fn viewers_by_door(&self) -> BTreeMap<&'static str, usize> {
+        let mut viewers = BTreeMap::new();
+        for seated in self.0.viewers.lock().values().filter(|seated| !seated.party.is_own()) {
+            *viewers.entry(seated.party.door).or_default() += 1;
+        }
+        viewers
     }
 
     /// Takes the place of the publisher before, within the time of grace or by taking over.
@@ -595,117 +579,4 @@ impl fmt::Debug for Broadcast {
             .field("state", &self.state())
             .finish_non_exhaustive()
     }
-}
-
-/// A broadcast, as operators see it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct View {
-    /// The app.
-    pub app: Arc<str>,
-    /// The name; with `~rung` behind it for a rung.
-    pub name: Arc<str>,
-    /// Its number.
-    pub id: u64,
-    /// What has become of it.
-    pub state: State,
-    /// What the publisher calls it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub title: Option<Arc<str>>,
-    /// When it went on air, milliseconds since 1970.
-    pub since: u64,
-    /// The picture.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub video: Option<VideoView>,
-    /// The sound.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub audio: Option<AudioView>,
-    /// How often what it is encoded with has changed, from 1.
-    pub setup: u32,
-    /// How many publishers it has had, from 1.
-    pub epoch: u32,
-    /// Pictures a second that come in.
-    pub fps: f32,
-    /// Bits a second that come in.
-    pub bits_per_second: u64,
-    /// From the last key frame but one to the last, milliseconds.
-    pub gop_millis: u64,
-    /// Bytes of frames that came in.
-    pub in_bytes: u64,
-    /// Frames that came in.
-    pub in_frames: u64,
-    /// Frames that were dropped: before a track's configuration or its first key frame.
-    pub dropped_frames: u64,
-    /// Bytes that viewers were given.
-    pub out_bytes: u64,
-    /// Blocks that slow viewers were not given.
-    pub skipped_blocks: u64,
-    /// How often the publisher's clock has jumped.
-    pub clock_jumps: u64,
-    /// Viewers, all doors together.
-    pub viewer_count: usize,
-    /// Viewers by door.
-    pub viewers: BTreeMap<&'static str, usize>,
-    /// Who publishes it.
-    pub publisher: PublisherView,
-}
-
-/// The picture of a [`View`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct VideoView {
-    /// As people write it.
-    pub codec: &'static str,
-    /// RFC 6381.
-    pub codecs: String,
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
-}
-
-impl VideoView {
-    fn of(track: &Track) -> Self {
-        let (width, height) = match track.detail {
-            Detail::Video { width, height, .. } => (width, height),
-            Detail::Audio { .. } => (0, 0),
-        };
-        Self { codec: track.codec.name(), codecs: track.rfc6381.clone(), width, height }
-    }
-}
-
-/// The sound of a [`View`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct AudioView {
-    /// As people write it.
-    pub codec: &'static str,
-    /// RFC 6381.
-    pub codecs: String,
-    /// Samples a second.
-    pub rate: u32,
-    /// Channels.
-    pub channels: u8,
-}
-
-impl AudioView {
-    fn of(track: &Track) -> Self {
-        let (rate, channels) = match track.detail {
-            Detail::Audio { rate, channels, .. } => (rate, channels),
-            Detail::Video { .. } => (0, 0),
-        };
-        Self { codec: track.codec.name(), codecs: track.rfc6381.clone(), rate, channels }
-    }
-}
-
-/// The publisher of a [`View`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PublisherView {
-    /// By what.
-    pub door: &'static str,
-    /// From where.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub address: Option<std::net::IpAddr>,
-    /// Who, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<Arc<str>>,
-    /// What it says it is.
-    pub client: Arc<str>,
 }

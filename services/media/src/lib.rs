@@ -25,6 +25,8 @@ pub mod events;
 pub mod feed;
 pub mod flv;
 pub mod frame;
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
+pub mod fuzz;
 pub mod media;
 mod mend;
 pub mod name;
@@ -37,10 +39,11 @@ pub mod service;
 pub mod totals;
 pub mod track;
 pub mod ts;
+pub mod view;
 pub mod viewer;
 
 pub use block::{Block, Form};
-pub use broadcast::{Broadcast, State, View};
+pub use broadcast::{Broadcast, State};
 pub use config::Config;
 pub use events::{Event, What};
 pub use feed::{Fed, Feed};
@@ -52,4 +55,5 @@ pub use refused::{PushError, Refused};
 pub use seat::Seat;
 pub use totals::Totals;
 pub use track::{Codec, Detail, Setup, Track};
+pub use view::View;
 pub use viewer::{Party, Viewer, ViewerView};
