@@ -49,10 +49,10 @@ export class Chat {
   }
 
   /** @param {Said} said */
-  #said({ who, text, mine, colour }) {
+  #said({ who, role, text, mine, colour }) {
     const words = h('span', { class: 'text' }, text);
     if (colour) words.style.setProperty('color', `color-mix(in srgb, ${colour} 80%, var(--ink))`);
-    this.#put(h('li', { class: mine ? 'own' : '' }, name(who), ' ', words));
+    this.#put(h('li', { class: mine ? 'own' : '' }, role ? h('span', { class: `role ${role}` }, t(`role.${role}`)) : null, name(who), ' ', words));
   }
 
   /** @param {Given} given */
@@ -180,6 +180,8 @@ export class Composer {
         element.setAttribute('aria-label', text);
         element.title = text;
       }
+      // Gifts are an account's.
+      gift.hidden = room.isGuest;
       this.#input.disabled = this.#send.disabled = gift.disabled = phase.value === 'refused';
       this.#note.hidden = phase.value === 'online';
       fill(
@@ -257,7 +259,7 @@ export class Composer {
 
   /** @param {HTMLElement} panel @param {Menu} menu */
   #drawName(panel, menu) {
-    if (this.#room.signedIn && !this.#room.user.value.startsWith('guest:') && this.#room.user.value !== 'anonymous') {
+    if (!this.#room.isGuest) {
       fill(panel, h('p', null, t('chat.as', { name: nameOf(this.#room.user.value) })));
       return;
     }

@@ -62,6 +62,7 @@ export class Controls {
     const chat = button('sidebar', () => (settings.chat.value = !settings.chat.value));
     chat.classList.add('chat-switch');
     const full = button('full', () => void this.full());
+    pip.classList.add('pip');
     pip.hidden = !document.pictureInPictureEnabled;
 
     const look = new Menu(tune, 'look', (panel) => this.#drawLook(panel));
@@ -124,6 +125,12 @@ export class Controls {
       label(quality, t('quality'));
       levels.redraw();
     });
+    new ResizeObserver(() => {
+      const width = stage.clientWidth;
+      stage.style.setProperty('--width', String(width));
+      stage.classList.toggle('narrow', width < 640);
+      stage.classList.toggle('slim', width < 520);
+    }).observe(stage);
     const sayFull = () => {
       const is = this.isFull;
       stage.classList.toggle('is-full', is);

@@ -21,7 +21,7 @@ const asked = new URLSearchParams(location.search);
 // What the media's addresses carry, too.
 const query = asked.has('token') ? `?${new URLSearchParams({ token: asked.get('token') ?? '' })}` : '';
 
-const room = new Room(app, name.split('~')[0] ?? name);
+const room = new Room(app, name.split('~')[0] ?? name, asked.get('token') ?? '');
 const player = new Player(app, name, query);
 player.serverTime = room.serverTime;
 
@@ -122,7 +122,7 @@ function drawVeil() {
   const spinner = h('span', { class: 'spinner' });
   if (state === 'loading') fill(veil, spinner, h('p', null, t('veil.loading')));
   else if (state === 'waiting') {
-    const lost = room.onAir.value?.state === 'lost';
+    const lost = room.onAir.value?.lost === true;
     fill(veil, spinner, h('p', null, t(lost ? 'veil.lost' : 'veil.waiting')), lost ? h('small', null, t('veil.lost.text')) : null);
   } else if (state === 'off') {
     const seen = player.seen.value;

@@ -8,9 +8,9 @@ import { t } from './lib/words.js';
 /** @typedef {import('/sdk/yizhan.js').Client} Client */
 /** @typedef {import('/sdk/yizhan.js').StoredRecord} StoredRecord */
 /** @typedef {'roll' | 'top' | 'bottom'} Place */
-/** @typedef {{who: string, mine: boolean, text: string, colour: string, place: Place, at: number, failed?: string, old?: boolean}} Said */
+/** @typedef {{who: string, role: '' | 'publisher' | 'admin', mine: boolean, text: string, colour: string, place: Place, at: number, old?: boolean}} Said */
 /** @typedef {{who: string, mine: boolean, gift: string, count: number, text: string, at: number}} Given */
-/** @typedef {{since?: number, width?: number, height?: number, video?: string, audio?: string, state?: string}} OnAir */
+/** @typedef {{since?: number, lost?: boolean, rungs?: string[]}} OnAir */
 
 /** What was said before somebody came, at most. */
 const BEFORE = 40;
@@ -38,8 +38,15 @@ export class Room {
   /** @type {Set<(n: number) => void>} */ #missedEars = new Set();
   #seen = 0;
 
-  /** @param {string} app @param {string} name */
-  constructor(app, name) {
+  #app;
+  #name;
+  #token;
+
+  /** @param {string} app @param {string} name @param {string} token what one shows to be let in; empty: nothing */
+  constructor(app, name, token) {
+    this.#app = app;
+    this.#name = name;
+    this.#token = token;
     this.#topic = `live/${app}/${name}`;
     // Whoever signs in in another tab is signed in here, too.
     addEventListener('storage', ({ key }) => key === 'yizhan.token' && this.enter());
@@ -65,52 +72,54 @@ export class Room {
   /** The server's time, ms since 1970. */
   serverTime = () => this.#client?.serverTime() ?? Date.now();
 
-  /** Whether one has an account here. */
-  get signedIn() {
-    return Boolean(localStorage.getItem('yizhan.token'));
+  /** Whether the hub knows one by name. */
+  get isGuest() {
+    const user = this.user.value;
+    return !user || user === 'anonymous' || user.startsWith('guest:');
   }
 
   /** Connects: as who is signed in, as a guest with a name, or as nobody. */
   enter() {
-    this.#client?.close();
     const token = localStorage.getItem('yizhan.token');
+    this.#connect(token ? { token } : this.#guest());
+  }
+
+  #guest() {
     const guest = settings.guest.value;
-    const client = connect(location.origin, {
-      ...(token ? { token } : guest ? { user: guest, password: '' } : {}),
-      keep: 30,
-      backoff: { first: 0.4, max: BACKOFF_MAX },
-    });
+    return guest ? { user: guest, password: '' } : {};
+  }
+
+  /** @param {{token?: string, user?: string, password?: string}} as */
+  #connect(as) {
+    this.#client?.close();
+    const client = connect(location.origin, { ...as, keep: 30, backoff: { first: 0.4, max: BACKOFF_MAX } });
     this.#client = client;
     this.phase.value = 'connecting';
     let began = false;
     client.on('status', ({ status, error }) => {
       if (client !== this.#client) return;
-      if (status === 'closed' && !began && token) {
-        // The token is of yesterday: as a guest, one may watch and perhaps write.
-        this.#enterWithout(client);
-      } else if (status === 'closed') this.phase.value = error ? 'refused' : 'waiting';
+      // The token is of yesterday: as a guest, one may watch and perhaps write.
+      if (status === 'closed' && !began && as.token) this.#connect(this.#guest());
+      // A name that is not taken: without one it may go.
+      else if (status === 'closed' && !began && as.user) this.#connect({});
+      else if (status === 'closed') this.phase.value = error ? 'refused' : 'waiting';
       else this.phase.value = status === 'open' ? 'online' : status;
     });
     client.on('welcome', ({ user }) => {
-      began = true;
-      if (client === this.#client) this.user.value = user ?? '';
+      if (client !== this.#client) return;
+      this.user.value = user ?? '';
+      void this.#ticket(client).then(() => {
+        if (!began) this.#hear(client);
+        began = true;
+      });
     });
     client.ready.catch(() => undefined);
-    this.#hear(client);
   }
 
-  /** @param {Client} before */
-  #enterWithout(before) {
-    const guest = settings.guest.value;
-    const client = connect(location.origin, { ...(guest ? { user: guest, password: '' } : {}), keep: 30, backoff: { first: 0.4, max: BACKOFF_MAX } });
-    if (this.#client === before) this.#client = client;
-    client.on('status', ({ status, error }) => {
-      if (client !== this.#client) return;
-      this.phase.value = status === 'open' ? 'online' : status === 'closed' ? (error ? 'refused' : 'waiting') : status;
-    });
-    client.on('welcome', ({ user }) => client === this.#client && (this.user.value = user ?? ''));
-    client.ready.catch(() => undefined);
-    this.#hear(client);
+  /** Shows the token that the page was opened with, so that the hub lets one hear, too. @param {Client} client */
+  async #ticket(client) {
+    if (!this.#token) return;
+    await client.ask('live/enter', { app: this.#app, name: this.#name, token: this.#token }).catch(() => undefined);
   }
 
   /** @param {Client} client */
@@ -168,11 +177,12 @@ export class Room {
     const text = record.text ?? (typeof record.data === 'string' ? record.data : data.text);
     if (typeof text !== 'string' || !text.trim()) return null;
     return {
-      who: nameOf(typeof data.name === 'string' && data.name ? data.name : record.from),
+      who: nameOf(typeof data.user === 'string' ? data.user : record.from),
+      role: data.role === 'publisher' || data.role === 'admin' ? data.role : '',
       mine: false,
       text: text.replace(/\s+/g, ' ').trim().slice(0, TEXT_MAX),
       colour: /^#[0-9a-f]{6}$/i.test(data.color) ? data.color : '',
-      place: data.place === 'top' || data.place === 'bottom' ? data.place : 'roll',
+      place: data.mode === 'top' || data.mode === 'bottom' ? data.mode : 'roll',
       at: record.at,
     };
   }
@@ -182,7 +192,7 @@ export class Room {
     const data = record.data && typeof record.data === 'object' ? record.data : { gift: record.text };
     if (typeof data.gift !== 'string' || !data.gift) return;
     const given = {
-      who: nameOf(record.from),
+      who: nameOf(typeof data.user === 'string' ? data.user : record.from),
       mine: record.session !== undefined && record.session === this.#client?.session,
       gift: data.gift.slice(0, 40),
       count: Math.min(9999, Math.max(1, Math.floor(Number(data.count) || 1))),
@@ -196,11 +206,11 @@ export class Room {
   async say(text, place = 'roll') {
     const colour = settings.colour.value;
     /** @type {Said} */
-    const said = { who: nameOf(this.user.value), mine: true, text, colour, place, at: this.serverTime() };
+    const said = { who: nameOf(this.user.value), role: '', mine: true, text, colour, place, at: this.serverTime() };
     for (const ear of this.#saidEars) ear(said);
     try {
       if (!this.#client) throw new Error(t('chat.connecting'));
-      await this.#client.publish(`${this.#topic}/chat`, { text, ...(colour && { color: colour }), ...(place !== 'roll' && { place }) }, { expires: 15 });
+      await this.#client.publish(`${this.#topic}/chat`, { text, ...(colour && { color: colour }), ...(place !== 'roll' && { mode: place }) }, { expires: 15 });
     } catch (error) {
       throw new Error(why(error));
     }

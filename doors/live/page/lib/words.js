@@ -81,6 +81,8 @@ const WORDS = {
   'chat.failed': ['Not sent: {why}', '发送失败：{why}'],
   'chat.slow': ['Please write a little slower', '发言太快，请稍候'],
   'chat.missed': ['{n} messages flew by unseen', '有 {n} 条消息未显示'],
+  'role.publisher': ['host', '主播'],
+  'role.admin': ['staff', '管理'],
   gift: ['Give something', '送礼物'],
   'gift.sent': ['gave {gift}', '送出 {gift}'],
   'gift.rose': ['a rose', '玫瑰'],
