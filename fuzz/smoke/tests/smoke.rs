@@ -85,3 +85,23 @@ fn mqtt_packet() {
 fn mqtt_connection() {
     smoke("mqtt_connection", yizhan_mqtt::fuzz_connection::fuzz_connection);
 }
+
+#[test]
+fn amf_values() {
+    smoke("amf_values", yizhan_media::fuzz::fuzz_amf);
+}
+
+#[test]
+fn codec_record() {
+    smoke("codec_record", yizhan_media::fuzz::fuzz_codec);
+}
+
+#[test]
+fn flv_body() {
+    smoke("flv_body", yizhan_media::fuzz::fuzz_flv_body);
+}
+
+#[test]
+fn flv_stream() {
+    smoke("flv_stream", yizhan_media::fuzz::fuzz_flv);
+}

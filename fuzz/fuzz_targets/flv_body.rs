@@ -1,0 +1,3 @@
+//! The target `flv_body`: `./x fuzz flv_body`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| yizhan_media::fuzz::fuzz_flv_body(data));
