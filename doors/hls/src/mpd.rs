@@ -145,7 +145,12 @@ impl Mpd {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" \
              profiles=\"urn:mpeg:dash:profile:isoff-live:2011\" type=\"dynamic\"",
         );
-        write!(to, " availabilityStartTime=\"{}\" publishTime=\"{}\"", Date(self.began), Date(self.published))?;
+        write!(
+            to,
+            " availabilityStartTime=\"{}\" publishTime=\"{}\"",
+            Date(self.began),
+            Date(self.published)
+        )?;
         write!(
             to,
             " minBufferTime=\"{}\" timeShiftBufferDepth=\"{}\" maxSegmentDuration=\"{}\"",

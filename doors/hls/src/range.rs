@@ -19,7 +19,8 @@ pub enum Wanted {
 /// the header out of account (§14.2).
 #[must_use]
 pub fn wanted(header: Option<&str>, bytes: u64) -> Wanted {
-    let Some((from, to)) = header.and_then(|text| text.trim().strip_prefix("bytes=")?.trim().split_once('-')) else {
+    let Some((from, to)) = header.and_then(|text| text.trim().strip_prefix("bytes=")?.trim().split_once('-'))
+    else {
         return Wanted::All;
     };
     let (Some(from), Some(to)) = (number(from), number(to)) else { return Wanted::All };
@@ -77,7 +78,9 @@ mod tests {
         for nothing in ["bytes=1000-", "bytes=5000-6000", "bytes=-0"] {
             assert_eq!(of(nothing), Wanted::Nothing, "{nothing}");
         }
-        for all in ["bytes=2-1", "bytes=-", "bytes=a-b", "bytes=0-1,5-6", "lines=1-2", "bytes", "", "bytes=+1-2"] {
+        for all in
+            ["bytes=2-1", "bytes=-", "bytes=a-b", "bytes=0-1,5-6", "lines=1-2", "bytes", "", "bytes=+1-2"]
+        {
             assert_eq!(of(all), Wanted::All, "{all}");
         }
         assert_eq!(wanted(None, 1000), Wanted::All);

@@ -145,7 +145,10 @@ fn body_of(mut pieces: Vec<Bytes>) -> Body {
     match pieces.len() {
         0 => Body::empty(),
         1 => Body::full(pieces.swap_remove(0)),
-        _ => Body::stream(Pieces { left: pieces.iter().map(Bytes::len).sum::<usize>() as u64, pieces: pieces.into() }),
+        _ => Body::stream(Pieces {
+            left: pieces.iter().map(Bytes::len).sum::<usize>() as u64,
+            pieces: pieces.into(),
+        }),
     }
 }
 
@@ -174,7 +177,10 @@ impl http_body::Body for Pieces {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let piece = self.pieces.pop_front();
         self.left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
@@ -237,7 +243,8 @@ impl Origins {
         self.allow(request, headers);
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
         if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+            headers
+                .insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, OPTIONS"));
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
             headers.insert(
                 header::ACCESS_CONTROL_ALLOW_HEADERS,

@@ -5,7 +5,7 @@ use std::{io, ops::Range, sync::Arc};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use yizhan_media::Name;
+use yizhan_media::{Broadcast, Name};
 use yizhan_talk::Timestamp;
 
 /// Bytes that one read of a recording gives at most.
@@ -72,4 +72,26 @@ pub struct Found {
 pub trait Snapshots: Send + Sync + 'static {
     /// The JPEG, and when it was taken.
     fn newest(&self, name: &Name) -> Option<(Bytes, Timestamp)>;
+}
+
+/// A quality of a broadcast that is made when somebody asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The rung's name: `720p`.
+    pub rung: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// The largest rate, picture and sound, bits a second.
+    pub bits_per_second: u64,
+    /// RFC 6381, picture and sound.
+    pub codecs: String,
+}
+
+/// The ladders of all broadcasts.
+pub trait Ladder: Send + Sync + 'static {
+    /// What is offered of a broadcast beside itself, the best first. Who asks for one that is not on air waits for it
+    /// (`Media::wanted`), and counts as its viewer as long as they ask for its playlists.
+    fn offers(&self, source: &Broadcast) -> Vec<Offer>;
 }

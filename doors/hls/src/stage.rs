@@ -263,7 +263,12 @@ impl Stage {
     }
 
     /// Waits until something is there, up to a time. Says whether it came; `Err` where too many wait.
-    pub(crate) async fn wait(&self, rendition: Rendition, what: Awaited, until: Instant) -> Result<bool, TooMany> {
+    pub(crate) async fn wait(
+        &self,
+        rendition: Rendition,
+        what: Awaited,
+        until: Instant,
+    ) -> Result<bool, TooMany> {
         let board = &self.boards[rendition as usize];
         let told = board.wait(what, until, self.config.waiting_max).ok_or(TooMany)?;
         // It may have come between the look and the note.

@@ -60,7 +60,7 @@ pub(crate) type Join =
 /// Where a route leads.
 pub(crate) enum Target {
     Http(Each),
-    WebSocket { door: &'static str, subprotocols: &'static [Subprotocol], join: Join },
+    WebSocket { door: &'static str, subprotocols: &'static [Subprotocol], deflate: bool, join: Join },
 }
 
 /// One HTTP port.
@@ -416,8 +416,9 @@ impl Service {
         };
         match target {
             Some(Target::Http(each)) if *request.method() != Method::CONNECT => self.run(each, request).await,
-            Some(Target::WebSocket { door, subprotocols, join }) => {
-                self.join(request, good_origin, door, subprotocols, join)
+            Some(Target::WebSocket { door, subprotocols, deflate, join }) => {
+                let deflate = *deflate && self.port.config.deflate.on;
+                self.join(request, good_origin, door, (subprotocols, deflate), join)
             }
             None if request.method() == Method::OPTIONS => preflight(&request, methods, good_origin),
             _ => {
@@ -447,13 +448,13 @@ impl Service {
         mut request: Request,
         good_origin: bool,
         door: &'static str,
-        subprotocols: &[Subprotocol],
+        (subprotocols, deflate): (&[Subprotocol], bool),
         join: &Join,
     ) -> Response {
         let accepted = if request.headers().contains_key(ORIGIN) && !good_origin {
             Err(Box::new(foreign_page()))
         } else {
-            handshake::accept(&request, subprotocols, self.port.config.deflate.on)
+            handshake::accept(&request, subprotocols, deflate)
         };
         let joined = accepted.and_then(|accepted| {
             let upgrade = Upgrade { request: &request, subprotocol: accepted.subprotocol };

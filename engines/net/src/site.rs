@@ -236,6 +236,37 @@ impl Site {
         C: Connection,
         F: Fn(&Upgrade<'_>) -> Result<(C, C::Backend), Response> + Send + Sync + 'static,
     {
+        self.add_websocket(door, path, subprotocols, true, each);
+    }
+
+    /// As [`websocket`](Self::websocket), for messages that cannot be compressed any further: pictures and sound.
+    ///
+    /// # Panics
+    /// As [`websocket`](Self::websocket).
+    pub fn websocket_plain<C, F>(
+        &mut self,
+        door: &'static str,
+        path: &'static str,
+        subprotocols: &'static [Subprotocol],
+        each: F,
+    ) where
+        C: Connection,
+        F: Fn(&Upgrade<'_>) -> Result<(C, C::Backend), Response> + Send + Sync + 'static,
+    {
+        self.add_websocket(door, path, subprotocols, false, each);
+    }
+
+    fn add_websocket<C, F>(
+        &mut self,
+        door: &'static str,
+        path: &'static str,
+        subprotocols: &'static [Subprotocol],
+        deflate: bool,
+        each: F,
+    ) where
+        C: Connection,
+        F: Fn(&Upgrade<'_>) -> Result<(C, C::Backend), Response> + Send + Sync + 'static,
+    {
         assert!(!subprotocols.is_empty(), "{path}: a WebSocket route has a subprotocol, if only a default");
         let join: crate::serve::Join = Box::new(move |upgrade, accepted, settings| {
             let (connection, backend) = each(upgrade).map_err(Box::new)?;
@@ -249,7 +280,7 @@ impl Site {
             }))
         });
         // By the method of RFC 8441, so that the same path may have a plain GET beside it.
-        self.route(&Method::CONNECT, path, Target::WebSocket { door, subprotocols, join });
+        self.route(&Method::CONNECT, path, Target::WebSocket { door, subprotocols, deflate, join });
     }
 
     fn route(&mut self, method: &Method, path: &'static str, target: Target) {

@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_left_out() {
-        let bare = Variant { average: None, codecs: String::new(), millihertz: None, ..variant("x", 0, None) };
+        let bare =
+            Variant { average: None, codecs: String::new(), millihertz: None, ..variant("x", 0, None) };
         let text = Master { sound: None, variants: vec![bare] }.write();
         text.parse::<Playlist>().unwrap().validate().unwrap();
         for absent in ["CODECS", "RESOLUTION", "FRAME-RATE", "AUDIO", "AVERAGE", "BANDWIDTH=0"] {

@@ -12,6 +12,8 @@ use crate::{playlist::reload::Place, respond::Shown};
 pub(crate) enum Awaited {
     /// A playlist that lists anything.
     Anything,
+    /// A segment that is complete.
+    Segment,
     /// A playlist that lists this.
     Place(Place),
     /// A part by its number and its index, or that it will not come.
@@ -66,7 +68,7 @@ impl Board {
     pub(super) fn wake(&self, mut is_there: impl FnMut(Awaited) -> bool) {
         for one in self.waiting.lock().extract_if(.., |one| is_there(one.what)) {
             // A client that has gone needs no answer.
-            drop(one.tell.send(()));
+            one.tell.send(()).ok();
         }
     }
 

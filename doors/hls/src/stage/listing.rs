@@ -69,7 +69,8 @@ pub(super) fn playlist(window: &Window, tag: &Tag, rendition: Rendition, delta: 
 
 /// What the other rendition of the same broadcast ends with.
 fn reports(window: &Window, rendition: Rendition) -> Vec<Report> {
-    let setup = window.open.as_ref().map(|open| &open.head).or(window.kept.back().map(|kept| &kept.segment.head));
+    let setup =
+        window.open.as_ref().map(|open| &open.head).or(window.kept.back().map(|kept| &kept.segment.head));
     let other = match rendition {
         Rendition::Video => Rendition::Audio,
         Rendition::Audio => Rendition::Video,

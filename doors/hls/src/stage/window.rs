@@ -225,6 +225,7 @@ impl Window {
         match what {
             _ if self.ended.is_some() => true,
             Awaited::Anything => !self.kept.is_empty() || (self.cut.part.is_some() && edge.parts > 0),
+            Awaited::Segment => !self.kept.is_empty(),
             Awaited::Place(place) => edge.has(place),
             Awaited::Part(segment, part) => {
                 let parts = self.open.as_ref().map_or(0, |open| open.parts.len());

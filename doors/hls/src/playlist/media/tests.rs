@@ -138,7 +138,10 @@ fn a_delta_leaves_out_what_is_older_than_six_target_durations() {
     let text = live.write(rules(), true, false);
     let read = read(&text);
     // 0.6 seconds under way and 6 segments of 2 seconds are 12.6: the sixth from the end begins within 12.
-    assert!(read.tags.contains(&Tag::ExtXSkip { skipped_segments: 14, recently_removed_dateranges: None }), "{text}");
+    assert!(
+        read.tags.contains(&Tag::ExtXSkip { skipped_segments: 14, recently_removed_dateranges: None }),
+        "{text}"
+    );
     assert_eq!(text.matches("#EXTINF:").count(), 6);
     assert!(text.contains("#EXT-X-MEDIA-SEQUENCE:100\n"));
     let short = Live::new(6);
@@ -158,13 +161,12 @@ fn another_beginning_is_marked_where_it_comes() {
     read(&text);
     let marks: Vec<_> = text
         .lines()
-        .filter(|line| line.contains("DISCONTINUITY\n") || *line == "#EXT-X-DISCONTINUITY" || line.contains("MAP"))
+        .filter(|line| {
+            line.contains("DISCONTINUITY\n") || *line == "#EXT-X-DISCONTINUITY" || line.contains("MAP")
+        })
         .collect();
     let map = |n: u32| format!("#EXT-X-MAP:URI=\"t-v{n}.mp4\"");
-    assert_eq!(
-        marks,
-        [&map(1), "#EXT-X-DISCONTINUITY", &map(2), "#EXT-X-DISCONTINUITY", &map(3)]
-    );
+    assert_eq!(marks, [&map(1), "#EXT-X-DISCONTINUITY", &map(2), "#EXT-X-DISCONTINUITY", &map(3)]);
 }
 
 proptest! {
