@@ -1,9 +1,11 @@
 // The words of the page in English. `{n}` is filled in; `{n|one|many}` chooses by number.
 
 import { enIm } from './en-im.js';
+import { enLive } from './en-live.js';
 
 export const en = {
   ...enIm,
+  ...enLive,
   // Everywhere
   back: 'Back',
   cancel: 'Cancel',

@@ -1,10 +1,12 @@
 // 页面的简体中文。每个键都与 en.js 对应，缺一个类型检查就会失败。
 
 import { zhIm } from './zh-im.js';
+import { zhLive } from './zh-live.js';
 
 /** @type {{[key in import('./i18n.js').Key]: string}} */
 export const zh = {
   ...zhIm,
+  ...zhLive,
   back: '返回',
   cancel: '取消',
   close: '关闭',

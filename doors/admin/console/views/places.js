@@ -8,6 +8,7 @@ import './charts.js';
 import './chat.js';
 import './help.js';
 import './im-admin.js';
+import './live.js';
 import './overview.js';
 import './people.js';
 import './queues.js';
@@ -37,6 +38,7 @@ export function places() {
     {
       heading: t('nav.flow'),
       items: [
+        { view: 'live', element: 'y-live', icon: 'broadcast', text: t('nav.live') },
         { view: 'topics', element: 'y-topics', icon: 'topics', text: t('nav.topics') },
         ...only([{ view: 'sessions', element: 'y-sessions', icon: 'sessions', text: t('nav.sessions') }], !who?.guest),
         ...only(
