@@ -1,5 +1,6 @@
 //! What an operator may set of broadcasts: limits and times.
 
+pub mod hooks;
 pub mod ladder;
 pub mod record;
 pub mod relay;
@@ -59,6 +60,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// The chat beside a broadcast, and its gifts.
     pub chat: Chat,
+    /// The operator's own programs: asked before somebody comes in, told what happened.
+    pub hooks: hooks::Hooks,
     /// Broadcasts that are written to files.
     pub record: record::Record,
     /// A picture of each broadcast, for lists.
@@ -86,6 +89,7 @@ impl Default for Config {
             keys: BTreeMap::new(),
             tokens: Tokens::default(),
             chat: Chat::default(),
+            hooks: hooks::Hooks::default(),
             record: record::Record::default(),
             snapshots: snapshots::Snapshots::default(),
             ladder: ladder::Ladder::default(),
@@ -122,6 +126,7 @@ impl Config {
         self.ladder.check()?;
         self.access.check()?;
         self.tokens.check()?;
-        self.chat.check()
+        self.chat.check()?;
+        self.hooks.check()
     }
 }

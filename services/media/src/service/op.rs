@@ -81,7 +81,9 @@ where
 
 fn schema<T: JsonSchema>(output: bool) -> Value {
     let settings = SchemaSettings::draft2020_12();
-    let settings = if output { settings.for_serialize() } else { settings.for_deserialize() };
+    let mut settings = if output { settings.for_serialize() } else { settings.for_deserialize() };
+    // No type contains itself, and few are in two answers.
+    settings.inline_subschemas = true;
     SchemaGenerator::new(settings).into_root_schema_for::<T>().to_value()
 }
 
