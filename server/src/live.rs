@@ -13,7 +13,7 @@ use yizhan_media::{
     access::{Doormen, Gate},
     service::{self, Seams},
 };
-use yizhan_net::Door;
+use yizhan_net::{Door, Site, SiteError};
 use yizhan_talk::Clock;
 
 use crate::config::{
@@ -62,6 +62,8 @@ pub(crate) struct Live {
     pub(crate) media: Media,
     pub(crate) gate: Gate,
     pub(crate) service: service::Live,
+    pub(crate) rtmp: Arc<yizhan_rtmp::Meters>,
+    hooks: yizhan_live::Hooks,
     clock: Arc<dyn Clock>,
 }
 
@@ -81,25 +83,55 @@ pub(crate) async fn open(
     let doormen = Doormen { access: Arc::new(identity.clone()), administers: Arc::new(administers) };
     let gate = Gate::new(&config.live.access, &config.live.keys, &config.live.tokens, doormen)
         .map_err(anyhow::Error::msg)?;
-    media.set_porter(Arc::new(gate.clone()));
+    let server = config.server.name.as_deref().unwrap_or("yizhan");
+    let rules = Arc::new(gate.clone());
+    let hooks = yizhan_live::Hooks::new(&config.live.hooks, server, rules, clock.clone())
+        .map_err(|error| anyhow::anyhow!("live.hooks: {error}"))?;
+    media.set_porter(Arc::new(hooks.clone()));
     let seams = Seams { gate: gate.clone(), recorder: None, random: Arc::new(rand::random::<u128>) };
     let (service, work) =
         service::Live::open(hub.clone(), media.clone(), store, config.live.chat.clone(), seams)
             .await
             .context("cannot open live streaming")?;
-    Ok((Live { media, gate, service, clock: clock.clone() }, work))
+    let rtmp = Arc::default();
+    Ok((Live { media, gate, service, rtmp, hooks, clock: clock.clone() }, work))
 }
 
 /// The doors of live streaming.
 ///
 /// # Errors
 /// The config of a door makes no sense.
-pub(crate) fn doors(config: &Config, _hub: &Hub, live: &Live) -> anyhow::Result<Vec<Box<dyn Door>>> {
-    let rtmp = {
-        let terms = yizhan_rtmp::Terms { config: config.rtmp.clone(), ..Default::default() };
-        yizhan_rtmp::Rtmp::new(live.media.clone(), Arc::new(terms))
-    };
-    Ok(vec![Box::new(rtmp)])
+pub(crate) fn doors(config: &Config, hub: &Hub, live: &Live) -> anyhow::Result<Vec<Box<dyn Door>>> {
+    let terms = yizhan_rtmp::Terms { config: config.rtmp.clone(), meters: live.rtmp.clone() };
+    let rtmp = yizhan_rtmp::Rtmp::new(live.media.clone(), Arc::new(terms));
+    let relays = yizhan_rtmp::relay::Relays::new(live.media.clone(), &config.relays)?;
+    let mut secret = [0; 32];
+    rand::fill(&mut secret);
+    let hls = yizhan_hls::Hls::new(yizhan_hls::Materials {
+        config: config.hls.clone(),
+        media: live.media.clone(),
+        secret,
+        clock: live.clock.clone(),
+        recordings: None,
+        snapshots: None,
+        ladder: None,
+    })?;
+    let http = yizhan_live::LiveDoor::new(hub.clone(), live.hooks.clone(), crate::figures::VERSION);
+    Ok(vec![Box::new(rtmp), Box::new(Relayed(relays)), Box::new(hls), Box::new(http)])
+}
+
+/// The RTMP relays as what a site opens.
+struct Relayed(yizhan_rtmp::relay::Relays);
+
+impl Door for Relayed {
+    fn name(&self) -> &'static str {
+        "relay"
+    }
+
+    fn open(&self, site: &mut Site) -> Result<(), SiteError> {
+        self.0.open(site);
+        Ok(())
+    }
 }
 
 impl Live {
