@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_named() {
-        let cases: [(fn(&mut Config), &str); 5] = [
+        type Change = fn(&mut Config);
+        let cases: [(Change, &str); 5] = [
             (|c| c.secure = c.tcp.clone(), "secure.tls"),
             (|c| c.idle_max = Duration::ZERO, "idle_max"),
             (|c| c.silence_max = Duration::from_millis(1), "silence_max"),

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`config`], [`wire`] (bytes), [`address`] (what clients ask for), `carrier` (messages and
 //! acknowledgements), `unpack` and `pack` (messages and frames), [`connection`] (the talk with a client), [`terms`],
-//! [`meters`], [`door`].
+//! [`meters`], [`door`]; [`relay`] is apart from these.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have clocks and tasks of their own"))]
 
@@ -11,9 +11,9 @@ mod carrier;
 pub mod config;
 pub mod connection;
 pub mod door;
-mod flv;
 pub mod meters;
 mod pack;
+pub mod relay;
 pub mod terms;
 mod unpack;
 pub mod wire;
@@ -22,4 +22,5 @@ pub use config::Config;
 pub use connection::{Connection, Guest};
 pub use door::Rtmp;
 pub use meters::Meters;
+pub use relay::Relays;
 pub use terms::Terms;

@@ -1,7 +1,9 @@
 //! What publishers send: messages become packets.
 
-use crate::flv::body::{BodyError, Reader};
-use yizhan_media::Packet;
+use yizhan_media::{
+    Packet, amf,
+    flv::body::{BodyError, Reader},
+};
 
 use crate::wire::{Clock, Message, aggregate, command::plain_bytes, message::kind};
 
@@ -18,6 +20,14 @@ impl Unpack {
     /// # Errors
     /// It is malformed, or of a codec that is not taken. What follows may be good.
     pub(crate) fn message(&mut self, message: &Message, into: &mut Vec<Packet>) -> Result<bool, BodyError> {
+        match self.any(message, into) {
+            // Of several tracks the first is taken; the others are no fault.
+            Err(BodyError::OtherTrack) => Ok(true),
+            result => result,
+        }
+    }
+
+    fn any(&mut self, message: &Message, into: &mut Vec<Packet>) -> Result<bool, BodyError> {
         match message.kind {
             kind::AGGREGATE => {
                 let mut result = Ok(true);
@@ -44,12 +54,26 @@ impl Unpack {
             }
             kind::DATA | kind::DATA_AMF3 => {
                 let at = micros(self.clock.peek(message.timestamp));
-                self.bodies.script(at, plain_bytes(message), into)?;
+                let body = plain_bytes(message);
+                if !is_for_players(&body) {
+                    self.bodies.script(at, body, into)?;
+                }
             }
             _ => return Ok(false),
         }
         Ok(true)
     }
+}
+
+/// Whether a server says something to its player here: `|RtmpSampleAccess` and the like, and statuses.
+fn is_for_players(body: &[u8]) -> bool {
+    let name = amf::Reader::new(body).name();
+    name.is_ok_and(|name| name.starts_with('|') || name == "onStatus")
+}
+
+/// Whether a broadcast cannot go on after this: what comes next will be the same.
+pub(crate) const fn is_final(error: &BodyError) -> bool {
+    matches!(error, BodyError::OtherCodec(_))
 }
 
 /// 33 bits and more of milliseconds have room for it.

@@ -14,7 +14,7 @@ use yizhan_talk::{Close, Now, Out};
 use super::{Connection, Role, SeatBackend, reasons};
 use crate::{
     address, pack,
-    pack::STREAM,
+    pack::{Audience, STREAM},
     wire::{Command, Control, Head, UserControl, chunk::on, message::kind},
 };
 
@@ -201,7 +201,7 @@ impl<B: SeatBackend> Connection<B> {
         if playing.setup.as_ref().is_none_or(|known| !Arc::ptr_eq(known, setup)) {
             playing.setup = Some(setup.clone());
             let mut heads = BytesMut::new();
-            pack::heads(setup, block.dts().div_euclid(1000), &mut heads);
+            pack::heads(setup, block.dts().div_euclid(1000), Audience::Viewer, &mut heads);
             self.carrier.say_chunks(&heads, &mut out.packets);
         }
         if self.wants == (true, true) && !playing.waits_for_key {
@@ -218,7 +218,7 @@ impl<B: SeatBackend> Connection<B> {
                 Kind::Data => true,
             };
             if wanted {
-                pack::frame(frame, &mut some);
+                pack::frame(frame, STREAM, &mut some);
             }
         }
         if !some.is_empty() {

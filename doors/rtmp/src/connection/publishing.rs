@@ -1,7 +1,6 @@
 //! Clients that publish.
 
-use crate::flv::body::BodyError;
-use yizhan_media::{Name, Packet, Refused, porter::Creds, seat::Call};
+use yizhan_media::{Name, Packet, Refused, flv::body::BodyError, porter::Creds, seat::Call};
 use yizhan_talk::{Close, Now, Out};
 
 use super::{Connection, Role, SeatBackend, reasons};
@@ -9,7 +8,7 @@ use crate::{
     address,
     carrier::with_frames,
     pack::STREAM,
-    unpack::Unpack,
+    unpack::{Unpack, is_final},
     wire::{Command, Control, Message, UserControl},
 };
 
@@ -77,16 +76,16 @@ impl<B: SeatBackend> Connection<B> {
             Ok(_) => publishing.malformed = 0,
             Err(error) => {
                 publishing.malformed += 1;
-                let many = publishing.malformed >= MALFORMED_MAX;
+                let ends = publishing.malformed >= MALFORMED_MAX || is_final(&error);
                 self.terms.meters.malformed.one();
-                self.take_malformed(&error, many, out);
+                self.take_malformed(&error, ends, out);
             }
         }
     }
 
-    fn take_malformed(&mut self, error: &BodyError, many: bool, out: &mut Out<B>) {
+    fn take_malformed(&mut self, error: &BodyError, ends: bool, out: &mut Out<B>) {
         tracing::debug!(%error, "a message of a publisher was left out");
-        if many {
+        if ends {
             let close = Close { reason: error.to_string().into(), ..Close::UNSUPPORTED };
             self.end(&error.to_string(), close, out);
         }

@@ -146,6 +146,14 @@ fn malformed_messages_are_left_out_until_there_are_too_many() {
 }
 
 #[test]
+fn a_codec_that_nobody_carries_is_named() {
+    Talk::publishing()
+        .message(kind::VIDEO, 0, &[0x12, 0, 0])
+        .hears(&["onStatus NetStream.Publish.Failed"])
+        .closed(1003);
+}
+
+#[test]
 fn a_frame_over_the_limit_ends_the_talk_before_it_has_come() {
     let mut head = vec![6, 0, 0, 0];
     head.extend_from_slice(&(FRAME_BYTES_MAX as u32 * 2).to_be_bytes()[1..]);
