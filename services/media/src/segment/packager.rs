@@ -54,7 +54,10 @@ impl Packager {
                     run.grow(&frame.setup);
                 }
             }
-            Some(Fit::Other) => self.close(Some(frame.dts), out),
+            // Sound of the new kind has to wait.
+            Some(Fit::AtKey) if frame.kind == Kind::Audio => return,
+            Some(Fit::AtKey) if !frame.joins() => {}
+            Some(Fit::AtKey | Fit::Other) => self.close(Some(frame.dts), out),
         }
         if self.run.is_none() {
             if !frame.joins() || frame.dts < self.not_before {

@@ -60,6 +60,8 @@ pub(super) enum Fit {
     Same,
     /// It goes on, with a track more, and nobody has seen anything yet.
     Grown,
+    /// Another run begins with the next key frame: pictures are what they were, and go on here until then.
+    AtKey,
     /// Another run begins.
     Other,
 }
@@ -114,6 +116,8 @@ impl Run {
             Fit::Same
         } else if self.fresh && self.setup.video == setup.video && self.setup.audio.is_none() {
             Fit::Grown
+        } else if self.setup.video.is_some() && self.setup.video == setup.video {
+            Fit::AtKey
         } else {
             Fit::Other
         }

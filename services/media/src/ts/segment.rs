@@ -55,32 +55,30 @@ pub fn segment(number: u64, setup: &Setup, video: &[&Sample], audio: &[&Sample])
     let adts = adts.and_then(|track| aac::Config::read(&track.record).ok());
     let (mut picture_lane, mut sound_lane) = (Lane::new(PID_VIDEO, 0), Lane::new(PID_AUDIO, 0));
     let mut bytes = Vec::new();
-    let mut body = Vec::new();
     for (at, unit) in units.iter().enumerate() {
         let last = Some(at) == last_picture || Some(at) == last_sound;
         let turn = if last { Turn::Last } else { Turn::More };
         bytes.clear();
-        body.clear();
         match (unit, &annexb) {
             (Unit::Picture(sample), Some(annexb)) => {
                 let dts = BEGIN + sample.start;
-                annexb.write(sample.frame.key, &sample.frame.data, &mut body);
-                pes::head(STREAM_VIDEO, dts + u64::from(sample.offset), dts, body.len(), &mut bytes);
-                bytes.extend_from_slice(&body);
+                pes::open(STREAM_VIDEO, dts + u64::from(sample.offset), dts, &mut bytes);
+                annexb.write(sample.frame.key, &sample.frame.data, &mut bytes);
+                pes::close(&mut bytes);
                 let mark = Mark { clock: Some(dts - CLOCK_LAG), random_access: sample.frame.key };
                 picture_lane.pes(mark, turn, &bytes, &mut out);
             }
             (Unit::Picture(_), None) => {}
             (Unit::Sound(samples), _) => {
+                let pts = BEGIN + ticks(samples[0], audio_scale);
+                pes::open(STREAM_AUDIO, pts, pts, &mut bytes);
                 for sample in samples {
                     if let Some(Ok(head)) = adts.map(|config| config.adts(sample.frame.data.len())) {
-                        body.extend_from_slice(&head);
+                        bytes.extend_from_slice(&head);
                     }
-                    body.extend_from_slice(&sample.frame.data);
+                    bytes.extend_from_slice(&sample.frame.data);
                 }
-                let pts = BEGIN + ticks(samples[0], audio_scale);
-                pes::head(STREAM_AUDIO, pts, pts, body.len(), &mut bytes);
-                bytes.extend_from_slice(&body);
+                pes::close(&mut bytes);
                 let clock = annexb.is_none().then_some(pts - CLOCK_LAG);
                 sound_lane.pes(Mark { clock, random_access: clock.is_some() }, turn, &bytes, &mut out);
             }

@@ -172,6 +172,21 @@ fn sound_that_is_told_of_a_moment_later_breaks_nothing() {
 }
 
 #[test]
+fn other_sound_waits_for_a_key_frame_and_no_picture_is_lost() {
+    let (first, second) =
+        (both(), setup(2, Some(made::video()), Some(made::audio(Codec::Opus, 48_000, Some(960)))));
+    let mut frames: Vec<_> = stream(&first, 10, 25.0, 50).into_iter().filter(|f| f.dts < 5_000_000).collect();
+    frames.extend(stream(&second, 10, 25.0, 50).into_iter().filter(|frame| frame.dts >= 5_000_000));
+    let made = package(Cut::default(), &frames);
+    let seen: Vec<_> =
+        made.segments.iter().map(|s| (s.head.start / 1_000_000, s.head.setup.number)).collect();
+    assert_eq!(seen, [(0, 1), (2, 1), (4, 1), (6, 2), (8, 2)]);
+    let pictures: Vec<_> = made.parts.iter().flat_map(|part| part.samples(Kind::Video)).collect();
+    assert_eq!(pictures.len(), 250);
+    assert!(pictures.windows(2).all(|pair| pair[0].start + u64::from(pair[0].duration) == pair[1].start));
+}
+
+#[test]
 fn after_a_loss_it_goes_on_at_a_key_frame() {
     let frames = stream(&both(), 20, 25.0, 50);
     let mut packager = Packager::new(Cut::default());

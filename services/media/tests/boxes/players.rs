@@ -258,3 +258,48 @@ fn a_recording_has_its_length_and_an_index() {
         assert!(text.starts_with("4.0"), "{state}: {text}");
     }
 }
+
+#[test]
+fn an_hour_has_no_fault_of_time_over_the_wrap_of_clocks() {
+    let picture = "-f lavfi -i testsrc2=size=64x36:rate=30:duration=2";
+    let x264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 60 -bf 2 -x264-params b-pyramid=none";
+    let Some(group) = source::encode("libx264", &format!("{picture} {x264}"), 1, 0) else { return };
+    let sound = "-f lavfi -i sine=frequency=440:sample_rate=44100:duration=2 -ac 1 -c:a aac -b:a 32k";
+    let one = source::encode("aac", sound, 1, 0).unwrap();
+    let setup = made::setup(1, group[0].setup.video.clone(), one[0].setup.audio.clone());
+    // 26 hours and a bit: MPEG-TS counts to 26.5 hours. Milliseconds, as RTMP has them.
+    let from = 94_000_000_000;
+    let mut frames = Vec::new();
+    for round in 0..1800 {
+        let at = from + round * 2_000_000;
+        frames.extend(
+            group.iter().map(|f| made::frame_of(&setup, f.kind, f.key, f.dts + at, f.cts, f.data.clone())),
+        );
+    }
+    for n in 0..155_000 {
+        let dts = from + n * 1024 * 1000 / 44_100 * 1000;
+        let data = one[10 + n as usize % 60].data.clone();
+        frames.push(made::frame_of(&setup, Kind::Audio, true, dts, 0, data));
+    }
+    frames.sort_by_key(|frame| frame.dts);
+    let made = made::package(Cut::default(), &frames);
+    let (mut cmaf, mut ts) = (cmaf::init(&setup, Tracks::Both).to_vec(), Vec::new());
+    for segment in &made.segments {
+        segment.pieces(Tracks::Both).iter().for_each(|piece| cmaf.extend_from_slice(piece));
+        ts.extend_from_slice(&segment.ts().unwrap());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in [("hour.mp4", cmaf), ("hour.ts", ts)] {
+        let file = folder.path().join(name);
+        fs::write(&file, bytes).unwrap();
+        for (stream, count, longest) in [("v", 108_000, 0.035), ("a", 155_000, 0.026)] {
+            let times = packets(&file, stream);
+            assert_eq!(times.len(), count, "{name}");
+            for pair in times.windows(2) {
+                let step = pair[1].0 - pair[0].0;
+                assert!(step > 0.0 && step < longest, "{name} {stream}: {pair:?}");
+            }
+            assert!(times.iter().all(|(dts, pts)| pts >= dts));
+        }
+    }
+}
