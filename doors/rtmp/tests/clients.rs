@@ -1,0 +1,158 @@
+//! Programs from outside publish and watch: ffmpeg, an ffmpeg that knows Enhanced RTMP, gstreamer.
+#![allow(clippy::disallowed_methods, reason = "tests stand outside of the floor: they own sockets and tasks")]
+
+mod served;
+
+use std::{process::Command, time::Duration};
+
+use served::{H264_AAC, Program, enhanced_ffmpeg, frames, has, publish, serve, serve_with, until, watch};
+use yizhan_media::{Codec, Config};
+use yizhan_net::TlsFiles;
+
+fn gst(pipeline: &str) -> Command {
+    let mut command = Command::new("gst-launch-1.0");
+    command.arg("-q").args(pipeline.split_whitespace());
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ffmpeg_publishes_and_ffmpeg_watches_until_the_end() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let served = serve(Config::default());
+    let mut publisher = Program::start(&mut publish("ffmpeg", &H264_AAC, 5, &served.url("room?token=x")));
+    let broadcast = served.on_air("room", true, true).await;
+    let party = broadcast.publisher();
+    assert_eq!((party.door, &*party.params), ("rtmp", "token=x"));
+    assert!(party.client.contains("Lavf"), "{}", party.client);
+    let mut viewer = Program::start(&mut watch("ffmpeg", None, &served.url("room")));
+    until("somebody watches", || (broadcast.viewer_count() == 1).then_some(())).await;
+    assert!(publisher.ended().await.success(), "{}", publisher.said());
+    assert!(viewer.ended().await.success(), "{}", viewer.said());
+    let said = viewer.said();
+    assert!(said.contains("Video: h264") && said.contains("Audio: aac"), "{said}");
+    // It came within the first second or two of five.
+    assert!(frames(&said) > 60, "{said}");
+    assert!(!said.contains("non monotonically") && !said.contains("error"), "{said}");
+    until("it has ended", || served.find("room").is_none().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ffmpeg_that_knows_enhanced_rtmp_publishes_and_watches_new_codecs() {
+    let Some(ffmpeg) = enhanced_ffmpeg() else { return };
+    let served = serve(Config::default());
+    let hevc = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:keyint=25", "-c:a", "libopus"];
+    let av1 = ["-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "keyint=25", "-c:a", "aac"];
+    let cases: [(&str, &[&str], Codec, Codec, [&str; 2]); 2] = [
+        ("hevc", &hevc, Codec::H265, Codec::Opus, ["Video: hevc", "Audio: opus"]),
+        ("av1", &av1, Codec::Av1, Codec::Aac, ["Video: av1", "Audio: aac"]),
+    ];
+    for (name, codecs, video, audio, shown) in cases {
+        let mut publisher = Program::start(&mut publish(&ffmpeg, codecs, 6, &served.url(name)));
+        let broadcast = served.on_air(name, true, true).await;
+        let setup = broadcast.setup();
+        let has = (setup.video.as_ref().map(|track| track.codec), setup.audio.as_ref().map(|track| track.codec));
+        assert_eq!(has, (Some(video), Some(audio)));
+        let mut viewer = Program::start(&mut watch(&ffmpeg, Some(2), &served.url(name)));
+        assert!(viewer.ended().await.success(), "{}", viewer.said());
+        let said = viewer.said();
+        assert!(shown.iter().all(|shown| said.contains(shown)) && frames(&said) >= 25, "{said}");
+        publisher.kill();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gstreamer_publishes_and_watches() {
+    if !has("gst-launch-1.0") {
+        return;
+    }
+    let served = serve(Config::default());
+    let url = served.url("room");
+    let mut publisher = Program::start(&mut gst(&format!(
+        "flvmux name=mux streamable=true ! rtmp2sink location={url} \
+         videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=25/1 ! x264enc key-int-max=25 \
+         tune=zerolatency speed-preset=ultrafast ! h264parse ! mux. \
+         audiotestsrc is-live=true ! audio/x-raw,rate=44100,channels=2 ! avenc_aac ! aacparse ! mux."
+    )));
+    let broadcast = until("it is on air", || {
+        let broadcast = served.find("room")?;
+        broadcast.setup().video.is_some().then_some(broadcast)
+    })
+    .await;
+    let mut viewer = Program::start(&mut gst(&format!(
+        "rtmp2src location={url} ! flvdemux name=demux demux.video ! queue ! h264parse ! avdec_h264 ! \
+         fakesink num-buffers=40"
+    )));
+    until("somebody watches", || (broadcast.viewer_count() == 1).then_some(())).await;
+    assert!(viewer.ended().await.success(), "{}", viewer.said());
+    publisher.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_publisher_is_told_why_it_may_not() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let served = serve(Config::default());
+    let _first = Program::start(&mut publish("ffmpeg", &H264_AAC, 60, &served.url("room")));
+    served.on_air("room", true, true).await;
+    for (url, why) in [
+        (served.url("room"), "this broadcast has a publisher"),
+        (served.url("a~b"), "letters, digits"),
+        (format!("rtmp://{}/vod/room", served.address), "there is no app 'vod'"),
+    ] {
+        let mut second = Program::start(&mut publish("ffmpeg", &H264_AAC, 60, &url));
+        assert!(!second.ended().await.success());
+        assert!(second.said().contains(why), "{}", second.said());
+    }
+    let mut viewer = Program::start(&mut watch("ffmpeg", Some(1), &served.url("other")));
+    assert!(!viewer.ended().await.success());
+    assert!(viewer.said().contains("this broadcast is not on air"), "{}", viewer.said());
+    assert!(served.find("room").unwrap().is_on_air());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_comes_back_and_its_viewers_stay() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let served = serve(Config::default());
+    let mut first = Program::start(&mut publish("ffmpeg", &H264_AAC, 60, &served.url("room")));
+    let broadcast = served.on_air("room", true, true).await;
+    let mut viewer = Program::start(&mut watch("ffmpeg", Some(8), &served.url("room")));
+    until("somebody watches", || (broadcast.viewer_count() == 1).then_some(())).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    first.kill();
+    until("it was lost", || (!broadcast.is_on_air()).then_some(())).await;
+    assert_eq!(broadcast.viewer_count(), 1);
+    let larger = ["-vf", "scale=320:240"];
+    let codecs = [&larger[..], &H264_AAC].concat();
+    let _second = Program::start(&mut publish("ffmpeg", &codecs, 60, &served.url("room")));
+    until("it is back", || (broadcast.setup().epoch == 2 && broadcast.is_on_air()).then_some(())).await;
+    assert_eq!(served.find("room").unwrap().id(), broadcast.id());
+    assert!(viewer.ended().await.success(), "{}", viewer.said());
+    let said = viewer.said();
+    assert!(frames(&said) > 60 && !said.contains("non monotonically"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rtmp_over_tls_is_spoken() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("yizhan-rtmp-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let files = TlsFiles { cert: folder.join("cert.pem"), key: folder.join("key.pem"), ..TlsFiles::default() };
+    std::fs::write(&files.cert, made.cert.pem()).unwrap();
+    std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+    let served = serve_with(Config::default(), Some(files), &served::Sections::new());
+    let url = format!("rtmps://{}/live/room", served.secure.unwrap());
+    let mut publisher = Program::start(&mut publish("ffmpeg", &H264_AAC, 60, &url));
+    served.on_air("room", true, true).await;
+    let mut viewer = Program::start(&mut watch("ffmpeg", Some(1), &url));
+    assert!(viewer.ended().await.success(), "{}", viewer.said());
+    publisher.kill();
+    drop(std::fs::remove_dir_all(folder));
+}
