@@ -29,7 +29,7 @@ use self::{
     token::{BadToken, Doing, Grant, Signer},
 };
 use crate::{
-    Name,
+    Broadcast, Name,
     media::Media,
     porter::{Gone, Pass, Porter, Wish},
     refused::Refused,
@@ -108,17 +108,23 @@ impl Gate {
         Ok(())
     }
 
-    /// Forgets what is over, and counts the viewers of each address anew. To be called every five seconds or so.
+    /// Forgets what is over, and counts the viewers of each address anew. To be called every second or so.
     pub fn maintain(&self, now: Now, media: &Media) {
         self.0.used.lock().forget(now.wall);
         self.0.blocked.lock().retain(|_, until| *until > now.wall);
-        if self.0.rules.load().access.address_viewers_max == 0 {
+        if self.0.rules.load().access.address_viewers_max == 0 || !self.0.crowd.lock().is_old(now.steady) {
             return;
         }
         let all = media.list();
-        let viewers = all.iter().flat_map(|broadcast| broadcast.viewers());
-        let addresses: Vec<IpAddr> = viewers.filter_map(|viewer| viewer.address).collect();
-        self.0.crowd.lock().recount(addresses.into_iter());
+        let here = |of: &Broadcast| {
+            let (name, viewers) = (of.name().clone(), of.viewers());
+            viewers
+                .into_iter()
+                .filter(move |viewer| is_one(&name, viewer.door))
+                .filter_map(|viewer| viewer.address)
+        };
+        let addresses: Vec<IpAddr> = all.iter().flat_map(here).collect();
+        self.0.crowd.lock().recount(now.steady, addresses.into_iter());
     }
 
     /// For so long nobody may publish under this name. False where too many names are blocked.
@@ -296,6 +302,12 @@ impl Inner {
     fn is_used(&self, now: Now, grant: &Grant) -> bool {
         grant.once.as_ref().is_some_and(|once| !self.used.lock().take(now.wall, once, grant.until))
     }
+}
+
+/// Whether a viewer counts here: one of HLS or DASH is counted by the source and by each rung that it has looked at, and
+/// is one all the same.
+pub(crate) fn is_one(name: &Name, door: &str) -> bool {
+    name.rung_name().is_none() || !matches!(door, "hls" | "dash")
 }
 
 fn used() -> Refused {

@@ -22,7 +22,7 @@ use crate::{
     events::{Event, What},
     service::{
         Live,
-        asks::{Picture, Sound},
+        asks::{Picture, Sound, audience},
     },
 };
 
@@ -108,7 +108,7 @@ impl Live {
     }
 
     fn announce_viewers(&self, source: &Name) {
-        let count = self.inner.media.rungs(source).iter().map(Broadcast::viewer_count).sum();
+        let count = audience(&self.inner.media.rungs(source));
         let mut announced = self.inner.announced.0.lock();
         if let Some(said) = announced.get_mut(source).filter(|said| said.viewers != Some(count)) {
             said.viewers = Some(count);

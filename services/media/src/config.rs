@@ -125,6 +125,7 @@ impl Config {
         self.snapshots.check()?;
         self.ladder.check()?;
         self.access.check()?;
+        crate::access::keys::check(&self.keys)?;
         self.tokens.check()?;
         self.chat.check()?;
         self.hooks.check()

@@ -40,13 +40,16 @@ async fn who_listens_hears_a_broadcast_begin_be_watched_and_end() {
     let on_rung = world.media.find(&rung).unwrap();
     let _other = world.media.viewer(world.now(), &on_rung, Party::by("rtmp")).unwrap();
     let _own = world.media.viewer(world.now(), &broadcast, Party::by("record")).unwrap();
+    // One that goes from rung to rung is one.
+    let _hls = world.media.viewer(world.now(), &broadcast, Party::by("hls")).unwrap();
+    let _same = world.media.viewer(world.now(), &on_rung, Party::by("hls")).unwrap();
     world.pass(Duration::from_secs(1)).await;
     let mut late = world.listener("anonymous", room.topic("").as_str()).await.unwrap();
     assert_eq!(late.key("on_air").await["audio"], json!({ "codec": "AAC", "rate": 48000, "channels": 2 }));
     assert_eq!(early.next(|heard| heard.body["rungs"] == json!(["720p"])).await.topic, "live/live/room");
     assert_eq!(
         early.key("viewers").await,
-        json!(2),
+        json!(3),
         "a rung's viewers are the broadcast's, the server's own do not count"
     );
     world.ask("ann", "title", with(&room, json!({ "title": " A walk \u{754c}" }))).await;

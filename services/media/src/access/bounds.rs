@@ -18,6 +18,9 @@ const ADDRESSES_MAX: usize = 65_536;
 /// Tokens for one time that are remembered as used until they expire; beyond it such tokens are refused.
 const USED_MAX: usize = 1_000_000;
 
+/// How often viewers are counted anew.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+
 /// One client as the network gives addresses out: an IPv4 address, or an IPv6 network of 64 bits.
 pub(crate) fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -103,12 +106,15 @@ impl Used {
 
 /// Viewers by address: as they were counted last, and those who came since.
 #[derive(Default)]
-pub(crate) struct Crowd(FxHashMap<IpAddr, usize>);
+pub(crate) struct Crowd {
+    here: FxHashMap<IpAddr, usize>,
+    counted: Option<Instant>,
+}
 
 impl Crowd {
     /// Counts one in; false where there are as many as may be.
     pub(crate) fn enter(&mut self, address: IpAddr, max: usize) -> bool {
-        let here = self.0.entry(client(address)).or_default();
+        let here = self.here.entry(client(address)).or_default();
         if *here >= max {
             return false;
         }
@@ -116,11 +122,17 @@ impl Crowd {
         true
     }
 
+    /// Whether they are to be counted anew. There may be very many, so that is not done all the time.
+    pub(crate) fn is_old(&self, now: Instant) -> bool {
+        self.counted.is_none_or(|at| now.saturating_duration_since(at) >= COUNT_EVERY)
+    }
+
     /// Counts all of them anew: whoever had a pass and did not come, or has gone, is not among them.
-    pub(crate) fn recount(&mut self, all: impl Iterator<Item = IpAddr>) {
-        self.0.clear();
+    pub(crate) fn recount(&mut self, now: Instant, all: impl Iterator<Item = IpAddr>) {
+        self.counted = Some(now);
+        self.here.clear();
         for address in all {
-            *self.0.entry(client(address)).or_default() += 1;
+            *self.here.entry(client(address)).or_default() += 1;
         }
     }
 }
@@ -172,7 +184,9 @@ mod tests {
             crowd.enter(here, 2) && crowd.enter(address("::ffff:203.0.113.7"), 2) && !crowd.enter(here, 2)
         );
         assert!(crowd.enter(address("203.0.113.8"), 2));
-        crowd.recount([here].into_iter());
+        let now = Instant::now();
+        crowd.recount(now, [here].into_iter());
+        assert!(!crowd.is_old(now) && crowd.is_old(now + COUNT_EVERY));
         assert!(crowd.enter(here, 2) && !crowd.enter(here, 2));
     }
 }

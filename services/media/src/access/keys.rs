@@ -62,6 +62,14 @@ impl<'de> Deserialize<'de> for KeyList {
     }
 }
 
+/// Says what makes no sense in `[live.keys]`.
+///
+/// # Errors
+/// In words for the operator.
+pub fn check(lines: &BTreeMap<String, KeyList>) -> Result<(), String> {
+    Keys::new(lines).map(drop)
+}
+
 /// All keys, as they are compared: by their SHA-256.
 #[derive(Default)]
 pub(crate) struct Keys {

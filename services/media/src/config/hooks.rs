@@ -180,7 +180,7 @@ mod tests {
         assert!(hooks.check().is_ok());
         let shown = format!("{hooks:?} {}", serde_json::to_string(&hooks).unwrap());
         assert!(!shown.contains("hunter2"), "{shown}");
-        let nine = vec!["http://a/"; 9].join(" ");
+        let nine = ["http://a/"; 9].join(" ");
         for (bad, key) in [
             (r#"{"on_dvr":"a.example"}"#.to_owned(), "on_dvr"),
             (r#"{"on_stop":"ftp://a"}"#.to_owned(), "on_stop"),

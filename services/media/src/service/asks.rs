@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Name,
+    access::is_one,
     broadcast::{Broadcast, State},
     track::{Detail, Track},
 };
@@ -166,6 +167,18 @@ fn times(of: &BTreeMap<String, u64>, now: u64) -> BTreeMap<String, Option<u64>> 
     running.map(|(who, until)| (who.clone(), (*until != super::rooms::FOREVER).then_some(*until))).collect()
 }
 
+/// How many watch a broadcast and its rungs.
+pub(crate) fn audience(all: &[Broadcast]) -> usize {
+    let of = |broadcast: &Broadcast| match broadcast.name().rung_name() {
+        None => broadcast.viewer_count(),
+        Some(_) => {
+            let doors = broadcast.view().viewers;
+            doors.iter().filter(|(door, _)| is_one(broadcast.name(), door)).map(|(_, count)| count).sum()
+        }
+    };
+    all.iter().map(of).sum()
+}
+
 impl Live {
     /// A broadcast, as everybody sees it: the source with what runs of its ladder.
     pub(crate) fn shown(&self, broadcast: &Broadcast) -> Shown {
@@ -179,7 +192,7 @@ impl Live {
             since: broadcast.began().as_millis(),
             lost: broadcast.state() == State::Lost,
             user: broadcast.publisher().user,
-            viewers: all.iter().map(Broadcast::viewer_count).sum(),
+            viewers: audience(&all),
             video: setup.video.as_deref().and_then(Picture::of),
             audio: setup.audio.as_deref().and_then(Sound::of),
             rungs,
@@ -245,7 +258,12 @@ impl Live {
         if self.inner.media.find(name).is_none() {
             return Err(Wrong::NotOnAir);
         }
-        let mut all: Vec<_> = self.inner.media.rungs(name).iter().flat_map(Broadcast::viewers).collect();
+        let rungs = self.inner.media.rungs(name);
+        let here = |of: &Broadcast| {
+            let name = of.name().clone();
+            of.viewers().into_iter().filter(move |viewer| is_one(&name, viewer.door))
+        };
+        let mut all: Vec<_> = rungs.iter().flat_map(here).collect();
         all.sort_by_key(|viewer| viewer.id);
         let count = all.len();
         // A view is a plain struct with text keys: it is always written.
