@@ -6,10 +6,15 @@
 //! Server CPU is user and system time from `/proc`, of all its workers.
 
 mod crowd;
+mod delay;
 mod first;
+mod http;
+mod load;
 mod mark;
 mod play;
+mod playlist;
 mod publisher;
+mod requests;
 mod rtmp;
 mod servers;
 mod source;
@@ -21,6 +26,7 @@ use anyhow::{Result, bail};
 
 use crowd::Target;
 use publisher::Publisher;
+use requests::{Mix, Snapshot};
 use servers::{NAME, Server, Who};
 use source::Source;
 use table::{Column, Row};
@@ -36,6 +42,8 @@ const VIEWERS_NODE: usize = 200;
 struct Ground {
     quick: bool,
     source: Arc<Source>,
+    /// What our server answers, for nginx to serve as files.
+    snapshot: Snapshot,
 }
 
 /// How viewers watch.
@@ -43,6 +51,12 @@ struct Ground {
 enum How {
     Rtmp,
     Flv,
+    /// Low-Latency HLS: parts, and playlists that wait until there is a new one.
+    LowLatency,
+    /// HLS of MPEG-TS segments.
+    Segments,
+    /// HLS as many viewers ask for it together.
+    Asked(Mix),
 }
 
 /// A row of a table: a server, and how it is watched.
@@ -67,10 +81,18 @@ const fn party(label: &'static str, who: Who, how: How) -> Party {
     Party { label, who, how }
 }
 
+const fn asked(label: &'static str, who: Who, mix: Mix) -> Party {
+    Party { label, who, how: How::Asked(mix) }
+}
+
 const OURS_FLV: Party = party("yizhan, HTTP-FLV", Who::Yizhan, How::Flv);
 const OURS_RTMP: Party = party("yizhan, RTMP", Who::Yizhan, How::Rtmp);
 const NGINX_RTMP: Party = party("nginx-rtmp, RTMP", Who::Nginx, How::Rtmp);
 const NODE_FLV: Party = party("node-media-server, HTTP-FLV", Who::Node, How::Flv);
+
+const OURS_PARTS: Party = party("yizhan, LL-HLS", Who::Yizhan, How::LowLatency);
+const OURS_SEGMENTS: Party = party("yizhan, HLS", Who::Yizhan, How::Segments);
+const NGINX_SEGMENTS: Party = party("nginx-rtmp, HLS", Who::Nginx, How::Segments);
 
 const CASES: &[Case] = &[
     Case {
@@ -97,6 +119,48 @@ const CASES: &[Case] = &[
         measure: first::measure,
         wanted: "HTTP-FLV at most 300 ms",
     },
+    Case {
+        name: "delay",
+        title: "delay: from the publisher to viewers; HLS with 2 s segments",
+        columns: delay::COLUMNS,
+        parties: &[OURS_FLV, OURS_RTMP, NGINX_RTMP, NODE_FLV, OURS_PARTS, OURS_SEGMENTS, NGINX_SEGMENTS],
+        measure: delay::measure,
+        wanted: "p95 HTTP-FLV at most 1 s, LL-HLS at most 2 s at play, HLS at most 3 target durations",
+    },
+    Case {
+        name: "requests",
+        title: "requests: 10,000 a second for HLS, of 20 nine for playlists, nine for parts, two for segments; nginx has \
+                the same bytes as files",
+        columns: requests::COLUMNS,
+        parties: &[
+            asked("yizhan", Who::Yizhan, Mix::Viewers),
+            asked("nginx, files", Who::Nginx, Mix::Viewers),
+        ],
+        measure: requests::measure,
+        wanted: "CPU at most 1.5 of nginx's",
+    },
+    Case {
+        name: "playlists",
+        title: "playlists: the same for media playlists alone",
+        columns: requests::COLUMNS,
+        parties: &[
+            asked("yizhan", Who::Yizhan, Mix::Playlists),
+            asked("nginx, files", Who::Nginx, Mix::Playlists),
+        ],
+        measure: requests::measure,
+        wanted: "CPU at most 1.5 of nginx's",
+    },
+    Case {
+        name: "segments",
+        title: "segments: 1,000 a second, every other one of pictures (half a megabyte)",
+        columns: requests::COLUMNS,
+        parties: &[
+            asked("yizhan", Who::Yizhan, Mix::Segments),
+            asked("nginx, files", Who::Nginx, Mix::Segments),
+        ],
+        measure: requests::measure,
+        wanted: "CPU at most 1.5 of nginx's",
+    },
 ];
 
 /// Measures and prints a table for each case.
@@ -107,7 +171,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         let all: Vec<&str> = CASES.iter().map(|c| c.name).collect();
         bail!("no case '{unknown}': {}; or --quick", all.join(", "));
     }
-    let ground = Ground { quick, source: Arc::new(Source::make()?) };
+    let ground = Ground { quick, source: Arc::new(Source::make()?), snapshot: Snapshot::new() };
     println!(
         "Live streaming: servers in turn, server CPU from /proc (user and system), medians of the rounds\n"
     );
@@ -144,7 +208,8 @@ impl Ground {
     /// A server with the broadcast on air.
     fn on_air(&self, party: &Party) -> Result<(Server, Publisher)> {
         let server = party.who.start()?;
-        let publisher = Publisher::start(server.rtmp, "live", NAME, self.source.clone())?;
+        let app = if (party.who, party.how) == (Who::Nginx, How::Segments) { "hls" } else { "live" };
+        let publisher = Publisher::start(server.rtmp, app, NAME, self.source.clone())?;
         Ok((server, publisher))
     }
 }
@@ -154,6 +219,7 @@ impl Party {
         match self.how {
             How::Rtmp => Ok(server.rtmp_target()),
             How::Flv => Ok(server.flv_target()),
+            other => bail!("{other:?} is not sent, it is asked for"),
         }
     }
 

@@ -25,9 +25,9 @@ use super::{
 /// Bytes that are read at once.
 const READ_BYTES: usize = 256 * 1024;
 /// Bytes that are thrown away at once.
-const DISCARD_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const DISCARD_BYTES: usize = 4 * 1024 * 1024;
 /// `MSG_TRUNC` of Linux.
-const MSG_TRUNC: i32 = 0x20;
+pub(super) const MSG_TRUNC: i32 = 0x20;
 /// After how many bytes an RTMP viewer says that it has got them.
 const ACKNOWLEDGE_BYTES: u64 = 1024 * 1024;
 /// A viewer that is not looked at plays when it has got so much.
@@ -266,10 +266,6 @@ impl Viewer {
     /// How long after it connected its first key frame was there, to the last byte.
     pub(super) fn first_key(&self) -> Option<Duration> {
         if let First::Came(after) = self.first { Some(after) } else { None }
-    }
-
-    pub(super) fn reads(&self) -> bool {
-        self.watch == Watch::Reads
     }
 
     /// Bytes since counting began.

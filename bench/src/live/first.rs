@@ -28,7 +28,7 @@ pub(super) fn measure(ground: &Ground, party: &Party) -> Result<Vec<f64>> {
     let (server, publisher) = ground.on_air(party)?;
     let target = party.target(&server)?;
     let viewers = if ground.quick { 15 } else { 60 };
-    let mut waits = Histogram::<u64>::new(3)?;
+    let mut waits = Histogram::<u64>::new_with_max(600_000_000, 3)?;
     // The broadcast has been on air for a while.
     std::thread::sleep(Duration::from_secs(5));
     for _ in 0..viewers {

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::crowd::Target;
+use super::{How, crowd::Target};
 use crate::process::{binary, scratch};
 
 /// How long a server may take until it answers, and until it ends when it is asked to.
@@ -110,6 +110,15 @@ impl Server {
         Target::Flv { server: self.http, path: format!("/live/{NAME}.flv") }
     }
 
+    /// Where a player of HLS begins.
+    pub(super) fn playlist(&self, how: How) -> String {
+        match (self.who, how) {
+            (Who::Nginx, _) => format!("/hls/{NAME}.m3u8"),
+            (_, How::Segments) => format!("/live/{NAME}.ts.m3u8"),
+            _ => format!("/live/{NAME}.m3u8"),
+        }
+    }
+
     /// Where files lie that it serves under `/`, where it does (nginx).
     pub(super) fn files(&self) -> PathBuf {
         self.folder.path().join("files")
@@ -151,15 +160,16 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Asked, not killed: nginx's workers would go on without it. Both fail only where it has ended already.
-        drop(kill_process(Pid::from_child(&self.child), Signal::TERM));
+        // Asked, not killed: nginx's workers would go on without it.
+        let asked = kill_process(Pid::from_child(&self.child), Signal::TERM).is_ok();
         let by = Instant::now() + WITHIN;
-        while Instant::now() < by {
+        while asked && Instant::now() < by {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+        // Fails only where it has ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
