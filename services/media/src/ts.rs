@@ -2,7 +2,7 @@
 //!
 //! A segment is made of its samples and its number alone, so it can be made when somebody asks for it, and by any node
 //! alike. Continuity counters go on over segments all the same: each segment brings them back to where the next one
-//! begins (see [`packet`]).
+//! begins.
 
 mod annexb;
 mod packet;
