@@ -87,21 +87,21 @@ fn mqtt_connection() {
 }
 
 #[test]
-fn amf_values() {
-    smoke("amf_values", yizhan_media::fuzz::fuzz_amf);
+fn media_amf() {
+    smoke("media_amf", yizhan_media::fuzz::fuzz_amf);
 }
 
 #[test]
-fn codec_record() {
-    smoke("codec_record", yizhan_media::fuzz::fuzz_codec);
+fn media_codec() {
+    smoke("media_codec", yizhan_media::fuzz::fuzz_codec);
 }
 
 #[test]
-fn flv_body() {
-    smoke("flv_body", yizhan_media::fuzz::fuzz_flv_body);
+fn media_flv_body() {
+    smoke("media_flv_body", yizhan_media::fuzz::fuzz_flv_body);
 }
 
 #[test]
-fn flv_stream() {
-    smoke("flv_stream", yizhan_media::fuzz::fuzz_flv);
+fn media_flv() {
+    smoke("media_flv", yizhan_media::fuzz::fuzz_flv);
 }

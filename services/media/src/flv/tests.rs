@@ -479,7 +479,9 @@ proptest! {
         let mut reader = Reader::default();
         for body in bodies {
             for kind in [Kind::Video, Kind::Audio, Kind::Data] {
-                let _ = read(kind, &mut reader, body.clone());
+                if let Err(error) = read(kind, &mut reader, body.clone()) {
+                    prop_assert!(!error.to_string().is_empty());
+                }
             }
         }
     }

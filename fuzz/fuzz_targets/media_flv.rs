@@ -1,3 +1,3 @@
-//! The target `flv_stream`: `./x fuzz flv_stream`.
+//! The target `media_flv`: `./x fuzz media_flv`.
 #![no_main]
 libfuzzer_sys::fuzz_target!(|data: &[u8]| yizhan_media::fuzz::fuzz_flv(data));

@@ -1,3 +1,3 @@
-//! The target `amf_values`: `./x fuzz amf_values`.
+//! The target `media_amf`: `./x fuzz media_amf`.
 #![no_main]
 libfuzzer_sys::fuzz_target!(|data: &[u8]| yizhan_media::fuzz::fuzz_amf(data));

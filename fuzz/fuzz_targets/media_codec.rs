@@ -1,3 +1,3 @@
-//! The target `codec_record`: `./x fuzz codec_record`.
+//! The target `media_codec`: `./x fuzz media_codec`.
 #![no_main]
 libfuzzer_sys::fuzz_target!(|data: &[u8]| yizhan_media::fuzz::fuzz_codec(data));
