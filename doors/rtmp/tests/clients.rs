@@ -42,7 +42,16 @@ async fn ffmpeg_publishes_and_ffmpeg_watches_until_the_end() {
 async fn an_ffmpeg_that_knows_enhanced_rtmp_publishes_and_watches_new_codecs() {
     let Some(ffmpeg) = enhanced_ffmpeg() else { return };
     let served = serve(Config::default());
-    let hevc = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:keyint=25", "-c:a", "libopus"];
+    let hevc = [
+        "-c:v",
+        "libx265",
+        "-preset",
+        "ultrafast",
+        "-x265-params",
+        "log-level=error:keyint=25",
+        "-c:a",
+        "libopus",
+    ];
     let av1 = ["-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "keyint=25", "-c:a", "aac"];
     let cases: [(&str, &[&str], Codec, Codec, [&str; 2]); 2] = [
         ("hevc", &hevc, Codec::H265, Codec::Opus, ["Video: hevc", "Audio: opus"]),
@@ -52,7 +61,8 @@ async fn an_ffmpeg_that_knows_enhanced_rtmp_publishes_and_watches_new_codecs() {
         let mut publisher = Program::start(&mut publish(&ffmpeg, codecs, 6, &served.url(name)));
         let broadcast = served.on_air(name, true, true).await;
         let setup = broadcast.setup();
-        let has = (setup.video.as_ref().map(|track| track.codec), setup.audio.as_ref().map(|track| track.codec));
+        let has =
+            (setup.video.as_ref().map(|track| track.codec), setup.audio.as_ref().map(|track| track.codec));
         assert_eq!(has, (Some(video), Some(audio)));
         let mut viewer = Program::start(&mut watch(&ffmpeg, Some(2), &served.url(name)));
         assert!(viewer.ended().await.success(), "{}", viewer.said());
@@ -144,7 +154,8 @@ async fn rtmp_over_tls_is_spoken() {
     let folder = std::env::temp_dir().join(format!("yizhan-rtmp-tls-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let files = TlsFiles { cert: folder.join("cert.pem"), key: folder.join("key.pem"), ..TlsFiles::default() };
+    let files =
+        TlsFiles { cert: folder.join("cert.pem"), key: folder.join("key.pem"), ..TlsFiles::default() };
     std::fs::write(&files.cert, made.cert.pem()).unwrap();
     std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
     let served = serve_with(Config::default(), Some(files), &served::Sections::new());

@@ -1,5 +1,6 @@
 //! A door on a free port over broadcasts of its own, and programs that publish and watch.
 #![allow(clippy::disallowed_methods, reason = "tests stand outside of the floor: they own sockets and tasks")]
+#![allow(dead_code, reason = "each test uses some of it")]
 
 use std::{
     net::SocketAddr,
@@ -147,7 +148,8 @@ impl Drop for Program {
 /// Whether a program is installed; says so where it is not.
 pub(crate) fn has(program: &str) -> bool {
     let found = Command::new(program).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let found = found.is_ok() || Command::new("which").arg(program).output().is_ok_and(|out| out.status.success());
+    let found =
+        found.is_ok() || Command::new("which").arg(program).output().is_ok_and(|out| out.status.success());
     if !found {
         eprintln!("skipped: {program} is not installed");
     }
@@ -167,7 +169,9 @@ pub(crate) fn enhanced_ffmpeg() -> Option<String> {
         let out = Command::new(path).arg("-version").output();
         let text = out.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
         let version = text.strip_prefix("ffmpeg version ").and_then(|rest| rest.split(['.', '-']).next());
-        version.and_then(|major| major.trim_start_matches('n').parse::<u32>().ok()).is_some_and(|major| major >= 7)
+        version
+            .and_then(|major| major.trim_start_matches('n').parse::<u32>().ok())
+            .is_some_and(|major| major >= 7)
     });
     if found.is_none() {
         eprintln!("skipped: no ffmpeg 7 or later (pip install imageio-ffmpeg, or YIZHAN_TEST_FFMPEG)");
@@ -206,5 +210,10 @@ pub(crate) fn watch(ffmpeg: &str, seconds: Option<u32>, url: &str) -> Command {
 /// How many pictures ffmpeg says that it has decoded.
 pub(crate) fn frames(said: &str) -> u32 {
     let last = said.rsplit("frame=").next().unwrap_or_default();
-    last.trim_start().split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse().unwrap_or_default()
+    last.trim_start()
+        .split(|c: char| !c.is_ascii_digit())
+        .next()
+        .unwrap_or_default()
+        .parse()
+        .unwrap_or_default()
 }
