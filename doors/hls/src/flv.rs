@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderValue, header};
-use yizhan_media::{Block, Fed, Feed, Form, Gone, Media, Refused, Setup, Viewer, Wish, flv};
+use yizhan_media::{Block, Fed, Feed, Gone, Media, Refused, Setup, Viewer, Wish, flv};
 use yizhan_net::{Body, Flow, Request, Response};
 use yizhan_talk::{Clock, Timestamp};
 
@@ -74,8 +74,8 @@ pub(crate) fn head(before: Option<&Arc<Setup>>, block: &Block) -> Option<Bytes> 
 }
 
 /// A block as FLV tags, made once for all.
-pub(crate) fn tags(block: &Block) -> &Bytes {
-    block.form(Form::Flv, flv::block)
+pub(crate) fn tags(block: &Block) -> Bytes {
+    flv::block(block)
 }
 
 /// One viewer's stream of tags.
@@ -111,7 +111,7 @@ impl Stream for Tags {
                         return Poll::Ready(None);
                     }
                     this.waiting.extend(head(this.setup.as_ref(), &block));
-                    this.waiting.push_back(tags(&block).clone());
+                    this.waiting.push_back(tags(&block));
                     this.setup = Some(block.setup().clone());
                 }
                 Fed::Skipped(blocks) => this.viewer.skipped(blocks),

@@ -69,7 +69,7 @@ impl Connection for Watching {
                     out.packets.write(|to| {
                         to.reserve(bytes);
                         to.put_slice(head.as_deref().unwrap_or_default());
-                        to.put_slice(tags);
+                        to.put_slice(&tags);
                     });
                     out.calls.push(Call::Sent(bytes as u64));
                 }
