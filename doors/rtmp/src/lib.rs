@@ -11,6 +11,8 @@ mod carrier;
 pub mod config;
 pub mod connection;
 pub mod door;
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
+pub mod fuzz;
 pub mod meters;
 mod pack;
 pub mod relay;

@@ -53,7 +53,8 @@ async fn an_ffmpeg_that_knows_enhanced_rtmp_publishes_and_watches_new_codecs() {
         "libopus",
     ];
     let av1 = ["-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "keyint=25", "-c:a", "aac"];
-    let cases: [(&str, &[&str], Codec, Codec, [&str; 2]); 2] = [
+    type Case<'a> = (&'a str, &'a [&'a str], Codec, Codec, [&'a str; 2]);
+    let cases: [Case<'_>; 2] = [
         ("hevc", &hevc, Codec::H265, Codec::Opus, ["Video: hevc", "Audio: opus"]),
         ("av1", &av1, Codec::Av1, Codec::Aac, ["Video: av1", "Audio: aac"]),
     ];

@@ -105,3 +105,13 @@ fn media_flv_body() {
 fn media_flv() {
     smoke("media_flv", yizhan_media::fuzz::fuzz_flv);
 }
+
+#[test]
+fn rtmp_chunks() {
+    smoke("rtmp_chunks", yizhan_rtmp::fuzz::fuzz_chunks);
+}
+
+#[test]
+fn rtmp_connection() {
+    smoke("rtmp_connection", yizhan_rtmp::fuzz::fuzz_connection);
+}
