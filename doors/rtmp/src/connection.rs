@@ -210,7 +210,6 @@ impl<B: SeatBackend> Connection<B> {
     fn stop(&mut self, then: Option<Box<Watch>>, out: &mut Out<B>) {
         if matches!(self.role, Role::Publishing(_) | Role::Playing(_)) {
             self.role = Role::Stopping(then);
-            self.carrier.set_limits(COMMANDS_ONLY);
             out.calls.push(Call::Stop);
         }
     }

@@ -140,3 +140,49 @@ async fn what_is_always_fetched_is_tried_until_it_comes() {
     let before = here.newest_dts();
     until("it goes on", || (source.is_on_air() && here.newest_dts() > before).then_some(())).await;
 }
+
+/// An nginx with its RTMP module, on a free port; none where that is not installed.
+fn nginx() -> Option<(Program, SocketAddr, std::path::PathBuf)> {
+    const MODULE: &str = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
+    let program = "/usr/sbin/nginx";
+    if ![program, MODULE].iter().all(|file| std::path::Path::new(file).exists()) {
+        eprintln!("skipped: nginx and its RTMP module are not installed");
+        return None;
+    }
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let folder =
+        std::env::temp_dir().join(format!("yizhan-rtmp-nginx-{}-{}", std::process::id(), address.port()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let config = folder.join("nginx.conf");
+    let text = format!(
+        "load_module {MODULE};\ndaemon off;\nmaster_process off;\npid {0}/pid;\nerror_log {0}/errors;\n\
+         events {{ }}\nrtmp {{ server {{ listen {address}; application live {{ live on; }} }} }}\n",
+        folder.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = std::process::Command::new(program);
+    command.arg("-c").arg(&config).arg("-p").arg(&folder);
+    Some((Program::start(&mut command), address, folder))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_takes_what_is_sent_and_gives_what_is_fetched() {
+    if !has("ffmpeg") {
+        return;
+    }
+    let Some((nginx, address, folder)) = nginx() else { return };
+    until("nginx listens", || std::net::TcpStream::connect(address).ok()).await;
+    let to = serve_with(Config::default(), None, &relay(None, Some(format!("rtmp://{address}/live"))));
+    let from = serve_with(Config::default(), None, &relay(Some(format!("rtmp://{address}/live")), None));
+    let mut publisher = Program::start(&mut publish("ffmpeg", &H264_AAC, 60, &to.url("room")));
+    to.on_air("room", true, true).await;
+    until("it is sent", || to.relays.views().first()?.since).await;
+    let mut viewer = Program::start(&mut watch("ffmpeg", Some(2), &from.url("room")));
+    let here = from.on_air("room", true, true).await;
+    assert!(viewer.ended().await.success(), "{}", viewer.said());
+    assert!(frames(&viewer.said()) >= 25, "{}", viewer.said());
+    assert_eq!(here.publisher().door, "relay");
+    publisher.kill();
+    drop(nginx);
+    drop(std::fs::remove_dir_all(folder));
+}
