@@ -374,14 +374,20 @@ fn restriction(bits: &mut Bits<'_>) -> Result<Option<u8>, Ended> {
 }
 
 /// Whether decoding can begin with this frame: it has an IDR picture, or an SEI message says so, or it brings a sequence
-/// parameter set, as encoders without IDR pictures do where one may begin.
+/// parameter set and refers to no other picture, as encoders without IDR pictures do where one may begin.
 #[must_use]
 pub fn is_key(data: &[u8]) -> bool {
-    nal::units(data).any(|nal| match nal[0] & 0x1f {
-        unit::IDR | unit::SPS => true,
+    let mut has_set = false;
+    let says_so = nal::units(data).any(|nal| match nal[0] & 0x1f {
+        unit::IDR => true,
         unit::SEI => has_recovery_point(&nal[1..]),
+        unit::SPS => {
+            has_set = true;
+            false
+        }
         _ => false,
-    })
+    });
+    says_so || has_set && is_intra(data)
 }
 
 /// Whether all slices are of a picture that refers to no other. Encoders without IDR pictures may call such a frame a

@@ -134,7 +134,8 @@ fn parameter_sets_come_in_the_order_of_decoding() {
 fn key_frames_are_found_by_what_is_in_them() {
     let h264 = |units: &[&[u8]]| is_key(Codec::H264, &nal::join(units.iter().copied()));
     assert!(h264(&[&[0x09, 0x10], &[0x65, 1]]));
-    assert!(h264(&[&[0x67, 1], &[0x68, 1], &[0x41, 1]]));
+    assert!(h264(&[&[0x67, 1], &[0x68, 1], &[0x41, 0x88]]));
+    assert!(!h264(&[&[0x67, 1], &[0x68, 1], &[0x41, 0x9a]]) && !h264(&[&[0x67, 1]]));
     assert!(h264(&[&[0x06, 0x06, 0x01, 0xc4, 0x80], &[0x41, 1]]));
     // A user data message, longer than 255, and behind it a recovery point.
     let long = [&[0x06, 0x05, 0xff, 0x01][..], &[7; 256], &[0x06, 0x01, 0x80, 0x80]].concat();
