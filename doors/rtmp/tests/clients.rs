@@ -3,11 +3,12 @@
 
 mod served;
 
-use std::{process::Command, time::Duration};
+use std::{process::Command, sync::Arc, time::Duration};
 
 use served::{H264_AAC, Program, enhanced_ffmpeg, frames, has, publish, serve, serve_with, until, watch};
-use yizhan_media::{Codec, Config};
-use yizhan_net::TlsFiles;
+use yizhan_media::{Codec, Config, Name, Packet, Party, broadcast::From};
+use yizhan_net::{SystemClock, TlsFiles};
+use yizhan_talk::Clock as _;
 
 fn gst(pipeline: &str) -> Command {
     let mut command = Command::new("gst-launch-1.0");
@@ -167,4 +168,73 @@ async fn rtmp_over_tls_is_spoken() {
     assert!(viewer.ended().await.success(), "{}", viewer.said());
     publisher.kill();
     drop(std::fs::remove_dir_all(folder));
+}
+
+/// A picture of noise, whose key frames have more bytes than a chunk.
+const NOISE: [&str; 12] = [
+    "-vf",
+    "noise=alls=100:allf=t,scale=640:480",
+    "-c:v",
+    "libx264",
+    "-preset",
+    "ultrafast",
+    "-qp",
+    "10",
+    "-pix_fmt",
+    "yuv420p",
+    "-c:a",
+    "aac",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn extended_timestamps_and_frames_of_many_chunks_are_understood_both_ways() {
+    if !has("ffmpeg") || !has("gst-launch-1.0") {
+        return;
+    }
+    let served = serve(Config::default());
+    // 2^24 ms are over after two seconds, so what comes then has extended timestamps.
+    let offset = ["-output_ts_offset", "16775.5"];
+    let codecs = [&NOISE[..], &offset].concat();
+    let _publisher = Program::start(&mut publish("ffmpeg", &codecs, 60, &served.url("room")));
+    let source = served.on_air("room", true, true).await;
+    // The same again where viewers get extended timestamps: a broadcast that keeps its clock is five hours old.
+    let name = Name::new("live", "old").unwrap();
+    let mut old = served.media.publish(SystemClock.now(), &name, Party::by("ladder")).unwrap();
+    let mut frames_of_source = source.frames(From::Key);
+    let copying = tokio::spawn(async move {
+        let mut known = None;
+        while let Ok((frame, _)) = frames_of_source.next().await {
+            let now = SystemClock.now();
+            if known.as_ref().is_none_or(|setup| !Arc::ptr_eq(setup, &frame.setup)) {
+                for track in [&frame.setup.video, &frame.setup.audio].into_iter().flatten() {
+                    old.push(now, Packet::Track(track.clone())).unwrap();
+                }
+                known = Some(frame.setup.clone());
+            }
+            let (kind, key, cts, data) = (frame.kind, frame.key, frame.cts, frame.data.clone());
+            let dts = frame.dts + 5 * 3_600_000_000;
+            old.push(now, Packet::Frame { kind, key, dts, cts, data }).unwrap();
+        }
+    });
+    let old = served.on_air("old", true, true).await;
+    assert!(old.newest_dts().unwrap() >= 5 * 3_600_000_000);
+    until("the publisher's timestamps are extended", || source.newest_dts().filter(|dts| *dts > 3_000_000))
+        .await;
+    for name in ["room", "old"] {
+        let mut viewer = Program::start(&mut watch("ffmpeg", Some(2), &served.url(name)));
+        assert!(viewer.ended().await.success(), "{}", viewer.said());
+        let said = viewer.said();
+        assert!(
+            frames(&said) >= 40 && !said.contains("error") && !said.contains("non monotonically"),
+            "{said}"
+        );
+        let mut viewer = Program::start(&mut gst(&format!(
+            "rtmp2src location={} ! flvdemux name=demux demux.video ! queue ! h264parse ! avdec_h264 ! \
+             fakesink num-buffers=40",
+            served.url(name)
+        )));
+        assert!(viewer.ended().await.success(), "{}", viewer.said());
+    }
+    assert_eq!(source.view().clock_jumps, 0, "the publisher's clock went on");
+    copying.abort();
 }
