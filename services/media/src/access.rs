@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use yizhan_hub::{Action, Credentials, Peer, Principal, Refused as HubRefused};
+use yizhan_hub::{Action, Credentials, Peer, Principal, Refused as HubRefused, Topic};
 use yizhan_talk::{Called, Now, Timestamp};
 
 mod bounds;
@@ -170,6 +170,12 @@ impl Gate {
             PlayBy::Tokens => (self.0.doormen.administers)(who),
             PlayBy::Accounts => self.0.doormen.access.may(who, Action::Subscribe, &name.topic("")),
         }
+    }
+
+    /// Whether the hub's rules let somebody publish to a topic of a broadcast: write in its chat, give gifts.
+    #[must_use]
+    pub fn may_write(&self, who: &Principal, topic: &Topic) -> bool {
+        self.0.doormen.access.may(who, Action::Publish, topic)
     }
 
     /// Whether somebody is an owner or admin of the server.

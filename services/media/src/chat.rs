@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use yizhan_hub::{Answer, Content, Refused, link::Durability, link::Publish, service::Caller};
+use yizhan_hub::{Action, Answer, Content, Refused, link::Durability, link::Publish, service::Caller};
 use yizhan_talk::Called;
 
 pub mod config;
@@ -69,6 +69,15 @@ impl Live {
         Speaker { caller, role, weight }
     }
 
+    /// Refuses whom the hub's rules do not let publish here.
+    fn check_rules(&self, caller: &Caller, publish: &Publish) -> Result<(), Wrong> {
+        if self.inner.seams.gate.may_write(&caller.who, &publish.topic) {
+            return Ok(());
+        }
+        let name = publish.topic.as_str().into();
+        Err(Wrong::Refused(Refused::NotAllowed { action: Action::Publish, name }))
+    }
+
     /// Somebody says something.
     pub(crate) fn say(&self, caller: &Caller, name: &Name, publish: Publish) -> Called<Answer> {
         match self.said(caller, name, &publish) {
@@ -90,6 +99,7 @@ impl Live {
     fn said(&self, caller: &Caller, name: &Name, publish: &Publish) -> Result<Vec<u8>, Wrong> {
         let config = self.inner.config.load();
         let broadcast = self.seen(caller, name)?;
+        self.check_rules(caller, publish)?;
         check_shape(publish, Durability::None)?;
         let said = Said::read(&publish.content, &publish.body, config.text_chars_max);
         let said = said.map_err(Wrong::BadContent)?;
@@ -148,6 +158,7 @@ impl Live {
             self.seen(caller, name)?;
             self.inner.rooms.look(name, |kept| check_ban(kept, caller))?;
         }
+        self.check_rules(caller, publish)?;
         check_shape(publish, Durability::Disk)?;
         let given = Given::read(&publish.body, config.text_chars_max).map_err(Wrong::BadContent)?;
         if given.user.as_deref().is_some_and(|user| user != &*caller.who.user) && !admin {

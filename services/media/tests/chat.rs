@@ -123,6 +123,19 @@ async fn people_without_an_account_write_where_the_operator_lets_them() {
 }
 
 #[tokio::test]
+async fn the_hubs_rules_decide_who_may_write_at_all() {
+    let world = World::with(chat(Chat { gifts: GiftsBy::Users, ..Chat::default() })).await;
+    let room = name("room");
+    let _publisher = world.on_air(&room, Some("ann"), 100).await;
+    assert_eq!(world.say("weak", &room.topic("chat"), "x").await.unwrap_err().code, 210);
+    assert_eq!(
+        world.put("weak", &room.topic("gifts"), json!({ "gift": "rose" })).await.unwrap_err().code,
+        210
+    );
+    assert!(world.listener("weak", room.topic("chat").as_str()).await.is_ok());
+}
+
+#[tokio::test]
 async fn in_slow_mode_each_person_waits_and_leaders_do_not() {
     let world = World::with(chat(Chat { slow: Duration::from_secs(10), ..Chat::default() })).await;
     let (room, topic) = (name("room"), name("room").topic("chat"));

@@ -12,7 +12,7 @@ const CHARS_MAX: usize = 4_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Chat {
-    /// Whether people without an account may write, where they may come in at all.
+    /// Whether people without an account may write, where `identity.anonymous` and the rules let them publish at all.
     pub guests: bool,
     /// Characters of one text; a longer one is refused.
     pub text_chars_max: usize,
