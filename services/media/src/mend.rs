@@ -13,14 +13,18 @@ const STEP_MIN: i64 = 1_000;
 /// Sound whose timestamps differ from its count of samples by no more than this, µs, stands where the count says:
 /// FLV's milliseconds are rounded.
 const ROUNDING_MAX: i64 = 2_500;
+/// A track that jumps so soon after the other one, µs, makes the same jump.
+const TOGETHER: i64 = 2_000_000;
+/// A track whose newest frame came within this, µs, says where the broadcast is.
+const FRESH: i64 = 1_000_000;
 
 /// Makes the timestamps of one broadcast.
 #[derive(Debug, Default)]
 pub(crate) struct Mend {
-    /// What is added to the publisher's timestamps, µs; none before its first frame.
+    /// What is added to the publisher's timestamps since its newest jump, µs; none before its first frame.
     offset: Option<i64>,
-    /// What was added before its last jump: the other track may not have jumped yet.
-    before: Option<i64>,
+    /// When that jump was found.
+    jumped: Timestamp,
     /// The newest timestamp of all tracks, µs.
     newest: Option<i64>,
     /// When the newest frame came.
@@ -34,7 +38,13 @@ pub(crate) struct Mend {
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Track {
+    /// What is added to its timestamps, µs: it may not have jumped yet when another track has.
+    offset: Option<i64>,
+    /// What was added before: a single frame may have jumped.
+    before: Option<i64>,
     last: Option<i64>,
+    /// When the newest frame came.
+    came: Timestamp,
     /// From the frame before, µs.
     step: i64,
     /// Where counting of samples began, µs, and how many frames were counted since.
@@ -50,8 +60,9 @@ impl Mend {
     /// Another publisher goes on: its clock begins anew.
     pub(crate) fn new_epoch(&mut self) {
         self.offset = None;
-        self.before = None;
         for track in &mut self.tracks {
+            track.offset = None;
+            track.before = None;
             track.counted = None;
         }
     }
@@ -61,40 +72,79 @@ impl Mend {
         if self.kept {
             return self.put(now, kind, dts, None);
         }
-        let passed = i64::try_from(now.since(self.came).as_micros()).unwrap_or(i64::MAX);
-        let track = self.tracks[kind as usize];
-        let step = if track.step > 0 { track.step } else { STEP_MIN };
-        let Some(newest) = self.newest else {
-            self.offset = Some(0_i64.saturating_sub(dts));
-            return self.put(now, kind, 0, sound);
-        };
-        let mut wanted = match self.offset {
-            Some(offset) => dts.saturating_add(offset),
-            None => {
-                // The gap between two publishers is as long as it was.
-                let begin = newest.saturating_add(passed.clamp(step, 3_600_000_000));
-                self.offset = Some(begin.saturating_sub(dts));
-                begin
-            }
-        };
-        let floor = track.last.unwrap_or(newest);
-        let sane = |at: i64| {
-            at >= floor.saturating_sub(BACK_MAX)
-                && at <= newest.saturating_add(AHEAD_MAX).saturating_add(passed)
-        };
-        if !sane(wanted) {
-            match self.before.map(|before| dts.saturating_add(before)).filter(|at| sane(*at)) {
-                Some(at) => wanted = at,
-                None => {
-                    self.jumps += 1;
-                    self.before = self.offset;
-                    wanted = newest.max(floor.saturating_add(step));
-                    self.offset = Some(wanted.saturating_sub(dts));
-                    self.tracks[kind as usize].counted = None;
-                }
-            }
+        let newest = self.newest.unwrap_or(0);
+        if kind == Kind::Data {
+            // What stands beside says nothing about the clock: many encoders put 0 there.
+            let wanted = self.offset.map(|offset| dts.saturating_add(offset));
+            let near = newest.saturating_sub(BACK_MAX)..=newest.saturating_add(AHEAD_MAX);
+            return self.put(now, kind, wanted.filter(|at| near.contains(at)).unwrap_or(newest), None);
         }
-        self.put(now, kind, wanted, sound)
+        let offset = self.offset.unwrap_or_else(|| {
+            // The gap between two publishers is as long as it was.
+            let passed = micros_between(self.came, now);
+            let begin = self.newest.map_or(0, |at| at.saturating_add(passed.clamp(STEP_MIN, 3_600_000_000)));
+            begin.saturating_sub(dts)
+        });
+        self.offset = Some(offset);
+        let found = self.offset_of(now, kind, dts, offset);
+        let track = &mut self.tracks[kind as usize];
+        if track.offset.is_some_and(|offset| offset != found) {
+            track.before = track.offset;
+            track.counted = None;
+        }
+        track.offset = Some(found);
+        self.put(now, kind, dts.saturating_add(found), sound)
+    }
+
+    /// What is to be added to this frame's timestamp: what its track has, what another track has since its jump, or
+    /// what the track had before. Where it fits with none of them the clock has jumped.
+    fn offset_of(&mut self, now: Timestamp, kind: Kind, dts: i64, shared: i64) -> i64 {
+        let track = self.tracks[kind as usize];
+        let newest = self.newest.unwrap_or(0);
+        let floor = track.last.unwrap_or(newest);
+        let expected = floor.saturating_add(track.step.max(STEP_MIN));
+        let first = self.floor(now, kind, floor).saturating_sub(BACK_MAX);
+        let last = newest.saturating_add(AHEAD_MAX).saturating_add(micros_between(self.came, now));
+        let at = |offset: i64| dts.saturating_add(offset);
+        let is_sane = |offset: &i64| (first..=last).contains(&at(*offset));
+        let own = track.offset.unwrap_or(shared);
+        let is_recent = micros_between(self.jumped, now) <= TOGETHER;
+        let before = track.before.filter(|_| is_recent);
+        let others = [Some(shared), before].into_iter().flatten().filter(is_sane);
+        // Of those that are as near it is the first.
+        let nearest = |offset: &i64| at(*offset).abs_diff(expected);
+        let found = if !is_sane(&own) {
+            others.min_by_key(nearest)
+        } else if is_recent {
+            std::iter::once(own).chain(others).min_by_key(nearest)
+        } else {
+            Some(own)
+        };
+        if let Some(offset) = found {
+            // A frame alone had jumped, and its clock is back.
+            if before == Some(offset) && offset != own {
+                self.offset = Some(offset);
+                self.jumped = now;
+            }
+            return offset;
+        }
+        self.jumps += 1;
+        let offset = newest.max(expected).saturating_sub(dts);
+        self.offset = Some(offset);
+        self.jumped = now;
+        offset
+    }
+
+    /// Where this track is, or the other one, where that is a little less: a frame that goes back to it has not
+    /// jumped, but the one before had.
+    fn floor(&self, now: Timestamp, kind: Kind, floor: i64) -> i64 {
+        let other = self.tracks[if kind == Kind::Video { Kind::Audio } else { Kind::Video } as usize];
+        match other.last {
+            Some(last) if micros_between(other.came, now) <= FRESH => {
+                last.clamp(floor.saturating_sub(AHEAD_MAX), floor)
+            }
+            _ => floor,
+        }
     }
 
     fn put(&mut self, now: Timestamp, kind: Kind, wanted: i64, sound: Option<Detail>) -> i64 {
@@ -106,22 +156,28 @@ impl Mend {
             at = track.count(at, i64::from(samples), i64::from(rate));
         }
         if let Some(last) = track.last {
-            at = at.max(last + STEP_MIN);
-            track.step = (at - last).min(BACK_MAX);
+            at = at.max(last.saturating_add(STEP_MIN));
+            track.step = at.saturating_sub(last).min(BACK_MAX);
         }
         track.last = Some(at);
+        track.came = now;
         self.newest = Some(self.newest.map_or(at, |newest| newest.max(at)));
         self.came = now;
         at
     }
 }
 
+/// Microseconds from one moment to a later one; 0 where it is not later.
+fn micros_between(from: Timestamp, to: Timestamp) -> i64 {
+    i64::try_from(to.since(from).as_micros()).unwrap_or(i64::MAX)
+}
+
 impl Track {
     /// Where the count of samples puts this frame, if that is near to where it wants to be.
     fn count(&mut self, wanted: i64, samples: i64, rate: i64) -> i64 {
         if let Some((began, frames)) = self.counted {
-            let expected = began + (frames + 1) * samples * 1_000_000 / rate;
-            if (wanted - expected).abs() <= ROUNDING_MAX {
+            let expected = began.saturating_add((frames + 1) * samples * 1_000_000 / rate);
+            if wanted.abs_diff(expected) <= ROUNDING_MAX.unsigned_abs() {
                 self.counted = Some((began, frames + 1));
                 return expected;
             }
@@ -130,6 +186,9 @@ impl Track {
         wanted
     }
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {

@@ -9,14 +9,16 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
 use yizhan_media::{
-    Block, Detail, Frame, Kind, Packet, Setup, Track, codec,
+    Block, Config, Detail, Fed, Frame, Kind, Media, Name, Packet, Party, Setup, Track, codec,
     flv::{self, Demuxer},
 };
-use yizhan_talk::Timestamp;
+use yizhan_talk::{Now, Timestamp};
 
 /// A second of a moving picture whose sides are no multiples of 16, and of a tone.
 const PICTURE: &str = "-f lavfi -i testsrc2=size=322x182:rate=25:duration=1";
@@ -220,4 +222,121 @@ fn av1_and_aac_come_in_and_go_out() {
         let Some(read) = there_and_back(encoder, &arguments, &names) else { continue };
         assert_eq!(picture(&read), (322, 182));
     }
+}
+
+/// Seconds of the long stream.
+const LONG: i64 = 3600;
+/// When the publisher's connection is cut, s: it is back three seconds later, with a clock that begins anew.
+const CUT: i64 = 3000;
+
+/// What a bad publisher's clock says, µs, at this moment of its broadcast, µs.
+fn bad_clock(kind: Kind, taken: i64) -> i64 {
+    let second = taken / 1_000_000;
+    let at = match second {
+        0..600 => taken,
+        600..1200 => taken + 100_000_000,
+        1200..1800 => taken - 1_200_000_000,
+        // 32 bits of milliseconds, and their end.
+        1800..2100 => taken - 1_800_000_000 + (1 << 32) * 1000 - 150_000_000,
+        2100..2400 => taken - 2_100_000_000,
+        2400..2700 => taken - 2_100_500_000,
+        2700..CUT => taken - 2_098_000_000,
+        _ => taken - CUT * 1_000_000,
+    };
+    // A single frame now and then is somewhere else.
+    match (kind, taken % 100_000_000) {
+        (Kind::Video, 40_000_000..40_040_000) => at - 5_000_000,
+        (Kind::Audio, 70_000_000..70_020_000) => at + 1_500_000,
+        _ => at,
+    }
+}
+
+/// The frames of a short stream again and again: their moment, and what they are of.
+fn looped(read: &Read) -> Vec<(i64, Arc<Frame>)> {
+    let of = |kind| read.frames.iter().filter(move |frame| frame.kind == kind).cloned().collect::<Vec<_>>();
+    let (pictures, sound) = (of(Kind::Video), of(Kind::Audio));
+    let pictures =
+        pictures.iter().cycle().zip(0_i64..LONG * 25).map(|(frame, i)| (i * 40_000, frame.clone()));
+    let sound = sound.iter().cycle().zip(0..LONG * 48_000 / 1024);
+    let sound = sound.map(|(frame, i)| (i * 1_024_000 / 48, frame.clone()));
+    let mut all: Vec<_> = pictures.chain(sound).collect();
+    all.sort_by_key(|(taken, _)| *taken);
+    all
+}
+
+/// What a viewer has at the end who was there all the time.
+fn watched(read: &Read) -> BytesMut {
+    let media = Media::new(Config::default(), 1);
+    let start = Now { steady: Instant::now(), wall: Timestamp::from_millis(1_700_000_000_000) };
+    let now = |taken: i64| {
+        let by = Duration::from_micros(taken.unsigned_abs());
+        Now { steady: start.steady + by, wall: start.wall.plus(by) }
+    };
+    let name = Name::new("live", "long").unwrap();
+    let publish = |taken: i64| {
+        let mut publisher = media.publish(now(taken), &name, Party::by("rtmp")).unwrap();
+        for track in &read.tracks {
+            publisher.push(now(taken), Packet::Track(track.clone())).unwrap();
+        }
+        publisher
+    };
+    let mut publisher = Some(publish(0));
+    let mut feed = media.find(&name).unwrap().feed();
+    let (mut bytes, mut setup) = (BytesMut::new(), None);
+    for (number, (taken, frame)) in looped(read).into_iter().enumerate() {
+        let (cut, back) = (CUT * 1_000_000, (CUT + 3) * 1_000_000);
+        if (cut..back).contains(&taken) {
+            publisher = None;
+        } else {
+            let publisher = publisher.get_or_insert_with(|| publish(taken));
+            let Frame { kind, key, cts, ref data, .. } = *frame;
+            let packet = Packet::Frame { kind, key, dts: bad_clock(kind, taken), cts, data: data.clone() };
+            publisher.push(now(taken), packet).unwrap();
+        }
+        if number % 10 == 0 {
+            media.maintain(now(taken));
+        }
+        while let Poll::Ready(fed) = feed.poll_next(&mut Context::from_waker(Waker::noop())) {
+            let Fed::Block(block) = fed else { panic!("nothing is skipped or ended: {fed:?}") };
+            let is_same = setup.as_ref().is_some_and(|setup| Arc::ptr_eq(setup, block.setup()));
+            if bytes.is_empty() {
+                bytes.extend_from_slice(&flv::head(block.setup()));
+            } else if !is_same {
+                bytes.extend_from_slice(&flv::headers(block.setup(), block.dts() / 1000));
+            }
+            setup = Some(block.setup().clone());
+            bytes.extend_from_slice(&flv::block(&block));
+        }
+    }
+    bytes
+}
+
+#[test]
+fn an_hour_of_a_bad_clock_has_no_fault_for_ffmpeg() {
+    let Some(program) = ffmpeg("libx264") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("in.flv");
+    let picture = "-f lavfi -i testsrc2=size=64x48:rate=25:duration=2";
+    let sound = "-f lavfi -i sine=frequency=440:sample_rate=48000:duration=2";
+    let codecs = "-c:v libx264 -preset ultrafast -bf 2 -g 50 -pix_fmt yuv420p -crf 40 -c:a aac -b:a 16k";
+    run(&program, &format!("{picture} {sound} {codecs} -f flv FILE"), &file).unwrap();
+    let read = read(&fs::read(&file).unwrap());
+    let long = folder.path().join("long.flv");
+    fs::write(&long, watched(&read)).unwrap();
+    let mut last = [0; 2];
+    for (stream, told) in packets(&program, &long) {
+        let mut gaps = 0;
+        for pair in told.windows(2) {
+            let ((before, ..), (dts, pts, ..)) = (&pair[0], &pair[1]);
+            assert!(dts > before && pts >= dts, "stream {stream}: {dts} behind {before}");
+            gaps += i64::from(dts - before > 200);
+            assert!(dts - before < 7000, "stream {stream}: {dts} behind {before}");
+        }
+        // Turns, strays and the cut; nothing else.
+        assert!(gaps < 60, "stream {stream}: {gaps} gaps");
+        last[stream as usize] = told[told.len() - 1].0;
+    }
+    let [picture, sound] = last;
+    assert!((picture - sound).abs() <= 80, "they end {picture} and {sound}");
+    assert!((picture - LONG * 1000).abs() < 60_000, "an hour is told as {picture} ms");
 }
