@@ -44,6 +44,10 @@ const UNMATCHED_MAX: u32 = 5;
 /// A rung's key frame is its source's where their times differ by less, microseconds.
 const MATCH_MICROS: u64 = 100_000;
 
+/// Discontinuities of a broadcast are counted from less than this. Players walk through all numbers from 0 on (hls.js 1.7
+/// stands still for minutes at a number like that of the seconds since 1970).
+const DISCONTINUITIES_FIRST_MAX: u64 = 8_192;
+
 /// Where the numbers of a run begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Numbers {
@@ -178,7 +182,8 @@ impl Stage {
         // By the clock, so that numbers do not go back when the server begins anew.
         let slot = u64::try_from(cut.segment.as_micros()).unwrap_or(u64::MAX).max(1);
         inside.first.segment = inside.first.segment.max(frame.at.0 / slot);
-        inside.first.discontinuities = inside.first.discontinuities.max(frame.at.0 / 1_000_000);
+        let by_clock = frame.at.0 / 1_000_000 % DISCONTINUITIES_FIRST_MAX;
+        inside.first.discontinuities = inside.first.discontinuities.max(by_clock);
         inside.window.discontinuities = inside.first.discontinuities;
         Some(Packager::joining(cut, inside.first.segment, i64::MIN))
     }
