@@ -73,11 +73,6 @@ pub(crate) fn head(before: Option<&Arc<Setup>>, block: &Block) -> Option<Bytes> 
     }
 }
 
-/// A block as FLV tags, made once for all.
-pub(crate) fn tags(block: &Block) -> Bytes {
-    flv::block(block)
-}
-
 /// One viewer's stream of tags.
 struct Tags {
     feed: Feed,
@@ -111,7 +106,7 @@ impl Stream for Tags {
                         return Poll::Ready(None);
                     }
                     this.waiting.extend(head(this.setup.as_ref(), &block));
-                    this.waiting.push_back(tags(&block));
+                    this.waiting.push_back(flv::block(&block));
                     this.setup = Some(block.setup().clone());
                 }
                 Fed::Skipped(blocks) => this.viewer.skipped(blocks),

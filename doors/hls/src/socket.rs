@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use bytes::{BufMut as _, BytesMut};
 use http::StatusCode;
 use yizhan_media::{
-    Creds, Name, Party, Refused, Seat, Setup,
+    Creds, Name, Party, Refused, Seat, Setup, flv,
     seat::{Answer, Call, Delivery},
 };
 use yizhan_net::{Response, Upgrade, reply};
@@ -14,7 +14,7 @@ use yizhan_talk::{Again, Close, Connection, Fault, Now, Out};
 use crate::{
     admit::{creds, name, party},
     door::Inner,
-    flv::{head, tags},
+    flv::head,
     names::Entry,
 };
 
@@ -63,7 +63,7 @@ impl Connection for Watching {
         for delivery in deliveries.drain(..) {
             match delivery {
                 Delivery::Block(block) => {
-                    let (head, tags) = (head(self.setup.as_ref(), &block), tags(&block));
+                    let (head, tags) = (head(self.setup.as_ref(), &block), flv::block(&block));
                     self.setup = Some(block.setup().clone());
                     let bytes = head.as_ref().map_or(0, |head| head.len()) + tags.len();
                     out.packets.write(|to| {
