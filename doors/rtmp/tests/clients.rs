@@ -22,19 +22,19 @@ async fn ffmpeg_publishes_and_ffmpeg_watches_until_the_end() {
         return;
     }
     let served = serve(Config::default());
-    let mut publisher = Program::start(&mut publish("ffmpeg", &H264_AAC, 5, &served.url("room?token=x")));
+    let mut publisher = Program::start(&mut publish("ffmpeg", &H264_AAC, 60, &served.url("room?token=x")));
     let broadcast = served.on_air("room", true, true).await;
     let party = broadcast.publisher();
     assert_eq!((party.door, &*party.params), ("rtmp", "token=x"));
     assert!(party.client.contains("Lavf"), "{}", party.client);
     let mut viewer = Program::start(&mut watch("ffmpeg", None, &served.url("room")));
     until("somebody watches", || (broadcast.viewer_count() == 1).then_some(())).await;
-    assert!(publisher.ended().await.success(), "{}", publisher.said());
+    until("it has decoded some", || (frames(&viewer.said()) > 50).then_some(())).await;
+    publisher.interrupt();
+    publisher.ended().await;
     assert!(viewer.ended().await.success(), "{}", viewer.said());
     let said = viewer.said();
     assert!(said.contains("Video: h264") && said.contains("Audio: aac"), "{said}");
-    // It came within the first second or two of five.
-    assert!(frames(&said) > 60, "{said}");
     assert!(!said.contains("non monotonically") && !said.contains("error"), "{said}");
     until("it has ended", || served.find("room").is_none().then_some(())).await;
 }
@@ -60,7 +60,7 @@ async fn an_ffmpeg_that_knows_enhanced_rtmp_publishes_and_watches_new_codecs() {
         ("av1", &av1, Codec::Av1, Codec::Aac, ["Video: av1", "Audio: aac"]),
     ];
     for (name, codecs, video, audio, shown) in cases {
-        let mut publisher = Program::start(&mut publish(&ffmpeg, codecs, 6, &served.url(name)));
+        let mut publisher = Program::start(&mut publish(&ffmpeg, codecs, 60, &served.url(name)));
         let broadcast = served.on_air(name, true, true).await;
         let setup = broadcast.setup();
         let has =
