@@ -41,6 +41,12 @@ export class Server {
   folder = mkdtempSync(join(tmpdir(), 'yizhan-browser-'));
   output = '';
   #child;
+  #options;
+
+  /** @param {string[]} options what else `serve` is given */
+  constructor(options = []) {
+    this.#options = options;
+  }
 
   /** Starts it; the second time on the port of the first. */
   async start() {
@@ -59,6 +65,9 @@ export class Server {
         'socket.tcp=127.0.0.1:0',
         '--set',
         'mqtt.tcp=127.0.0.1:0',
+        '--set',
+        'rtmp.tcp=127.0.0.1:0',
+        ...this.#options,
       ],
       { stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT },
     );
@@ -76,6 +85,7 @@ export class Server {
     this.port = Number(doors.http[0].split(':').at(-1));
     this.origin = `http://127.0.0.1:${this.port}`;
     this.mqtt = Number(doors.mqtt[0].split(':').at(-1));
+    this.rtmp = Number(doors.rtmp[0].split(':').at(-1));
   }
 
   /** The one-time link that the server printed. */
@@ -140,8 +150,8 @@ export class Road {
   }
 }
 
-/** A browser without a window. */
-export async function openBrowser() {
+/** A browser without a window. @param {string[]} options what else it is started with */
+export async function openBrowser(options = []) {
   const { chromium } = await import('playwright-core');
   return chromium.launch({
     executablePath: CHROMIUM,
@@ -157,6 +167,7 @@ export async function openBrowser() {
       // A microphone that hums, and nobody who has to allow it.
       '--use-fake-device-for-media-stream',
       '--use-fake-ui-for-media-stream',
+      ...options,
     ],
   });
 }
