@@ -35,7 +35,7 @@ pub(crate) struct Sources {
     pub(crate) store: Arc<yizhan_disk::Meters>,
     pub(crate) mqtt: crate::compose::Mqtt,
     #[cfg(feature = "live")]
-    pub(crate) media: yizhan_media::Media,
+    pub(crate) live: crate::live::Live,
     pub(crate) otlp: Option<Arc<OtlpFigures>>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The data folder: how much is free on its disk.
@@ -197,7 +197,7 @@ impl Figures {
         #[cfg(feature = "mqtt")]
         mqtt::metrics(&self.from.mqtt, &mut page);
         #[cfg(feature = "live")]
-        live::metrics(&self.from.media, &mut page);
+        live::metrics(&self.from.live, &mut page);
         self.store_metrics(&mut page);
         page.into_text()
     }

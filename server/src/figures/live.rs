@@ -3,8 +3,16 @@
 use yizhan_media::{Media, State, totals::DOORS};
 use yizhan_probe::Exposition;
 
+use crate::live::Live;
+
 /// Writes them.
-pub(super) fn metrics(media: &Media, page: &mut Exposition) {
+pub(super) fn metrics(live: &Live, page: &mut Exposition) {
+    broadcasts(&live.media, page);
+    viewers(&live.media, page);
+    rtmp(&live.rtmp, page);
+}
+
+fn broadcasts(media: &Media, page: &mut Exposition) {
     let all = media.list();
     let count = |state| all.iter().filter(|broadcast| broadcast.state() == state).count() as f64;
     for (label, state) in [("on_air", State::OnAir), ("lost", State::Lost)] {
@@ -38,6 +46,10 @@ pub(super) fn metrics(media: &Media, page: &mut Exposition) {
     for (name, help, counter) in counters {
         page.counter(name, help, &[], counter.value());
     }
+}
+
+fn viewers(media: &Media, page: &mut Exposition) {
+    let totals = media.totals();
     for (i, door) in DOORS.iter().enumerate() {
         let label = [("door", *door)];
         let here = totals.here[i].value().max(0) as f64;
@@ -55,5 +67,35 @@ pub(super) fn metrics(media: &Media, page: &mut Exposition) {
             &[("door", *door)],
             bytes,
         );
+    }
+}
+
+fn rtmp(meters: &yizhan_rtmp::Meters, page: &mut Exposition) {
+    let asked = [
+        ("publish", "ok", &meters.publishes),
+        ("publish", "refused", &meters.publishes_refused),
+        ("play", "ok", &meters.plays),
+        ("play", "refused", &meters.plays_refused),
+    ];
+    for (command, result, counter) in asked {
+        page.counter(
+            "yizhan_rtmp_commands_total",
+            "RTMP clients that asked to publish or to play, by what was answered.",
+            &[("command", command), ("result", result)],
+            counter.value(),
+        );
+    }
+    let counters = [
+        ("yizhan_rtmp_connects_total", "RTMP clients that connected.", &meters.connects),
+        ("yizhan_rtmp_faults_total", "RTMP connections that were no RTMP, or broke it.", &meters.faults),
+        (
+            "yizhan_rtmp_malformed_total",
+            "Messages of RTMP publishers left out as malformed.",
+            &meters.malformed,
+        ),
+        ("yizhan_rtmp_silent_total", "RTMP connections that were silent for too long.", &meters.silent),
+    ];
+    for (name, help, counter) in counters {
+        page.counter(name, help, &[], counter.value());
     }
 }
