@@ -58,12 +58,20 @@ enum Stage {
     Plays,
 }
 
-/// A key frame that comes: how many of its bytes are still to come.
+/// The first key frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum First {
     Awaited,
-    Comes(usize),
-    Came(Duration),
+    /// So many of its bytes are still to come.
+    Comes {
+        left: usize,
+        number: u32,
+    },
+    /// How long after its viewer asked, and after it was published.
+    Came {
+        after: Duration,
+        age: Duration,
+    },
 }
 
 /// One viewer.
@@ -263,9 +271,9 @@ impl Crowd {
 }
 
 impl Viewer {
-    /// How long after it connected its first key frame was there, to the last byte.
-    pub(super) fn first_key(&self) -> Option<Duration> {
-        if let First::Came(after) = self.first { Some(after) } else { None }
+    /// How long after it connected its first key frame was there, to the last byte, and how old that was then.
+    pub(super) fn first_key(&self) -> Option<(Duration, Duration)> {
+        if let First::Came { after, age } = self.first { Some((after, age)) } else { None }
     }
 
     /// Bytes since counting began.
@@ -333,8 +341,8 @@ impl Reading<'_> {
             viewer.stream.write_all(&[rtmp::echo(&viewer.input), says].concat())?;
             viewer.stage = Stage::Plays;
         }
-        if let First::Comes(left) = viewer.first {
-            viewer.first = if left <= n { First::Came(now - viewer.asked) } else { First::Comes(left - n) };
+        if let First::Comes { left, number } = viewer.first {
+            viewer.first = self.first(viewer.asked, number, left, n, now);
         }
         let mut used = 0;
         while let Some((mark, end)) = self.marks.next(&viewer.input[used..]) {
@@ -345,9 +353,8 @@ impl Reading<'_> {
             viewer.expected = Some(mark.number + 1);
             viewer.pictures += 1;
             if mark.key && viewer.first == First::Awaited {
-                let (rest, here) = (mark.rest as usize, viewer.input.len() - used);
-                viewer.first =
-                    if rest <= here { First::Came(now - viewer.asked) } else { First::Comes(rest - here) };
+                let here = viewer.input.len() - used;
+                viewer.first = self.first(viewer.asked, mark.number, mark.rest as usize, here, now);
             }
             if let Some(age) = self.published.age(mark.number, now) {
                 viewer.newest_age = Some(age);
@@ -360,5 +367,13 @@ impl Reading<'_> {
         used = used.max(viewer.input.len().saturating_sub(MARK_BYTES));
         viewer.input.drain(..used);
         Ok(())
+    }
+
+    /// The first key frame when `came` bytes of the `left` ones have come.
+    fn first(&self, asked: Instant, number: u32, left: usize, came: usize, now: Instant) -> First {
+        if came < left {
+            return First::Comes { left: left - came, number };
+        }
+        First::Came { after: now - asked, age: self.published.age(number, now).unwrap_or_default() }
     }
 }

@@ -12,11 +12,18 @@ use super::{
 };
 
 /// How long until the first key frame is there to its last byte, and how old it was.
-pub(super) const COLUMNS: &[Column] =
-    &[column("p95 ms", 1), column("p50 ms", 1), column("max ms", 1), column("viewers", 0)];
+pub(super) const COLUMNS: &[Column] = &[
+    column("p95 ms", 1),
+    column("p50 ms", 1),
+    column("max ms", 1),
+    column("age p50 ms", 0),
+    column("viewers", 0),
+];
 
-/// From one viewer to the next: no part of the distance between key frames, so that they come at any time in it.
-const APART: Duration = Duration::from_millis(370);
+/// From one viewer to the next: up to so long, so that they come at any time between two key frames.
+const APART_MAX: Duration = Duration::from_secs(2);
+/// Multiples of it, without their whole parts, lie evenly in 0 to 1.
+const GOLDEN: f64 = 0.618_033_988_749_895;
 /// How long one may wait.
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -27,19 +34,27 @@ const WITHIN: Duration = Duration::from_secs(10);
 pub(super) fn measure(ground: &Ground, party: &Party) -> Result<Vec<f64>> {
     let (server, publisher) = ground.on_air(party)?;
     let target = party.target(&server)?;
-    let viewers = if ground.quick { 15 } else { 60 };
+    let viewers = if ground.quick { 10 } else { 25 };
     let mut waits = Histogram::<u64>::new_with_max(600_000_000, 3)?;
+    let mut ages = waits.clone();
     // The broadcast has been on air for a while.
     std::thread::sleep(Duration::from_secs(5));
-    for _ in 0..viewers {
+    for i in 1..=viewers {
         let mut crowd = Crowd::new(publisher.published.clone())?;
         crowd.come(&target, 1, 1)?;
         crowd.until_all_play(WITHIN)?;
-        let waited = crowd.viewers[0].first_key().context("it plays")?;
+        let (waited, age) = crowd.viewers[0].first_key().context("it plays")?;
         waits.saturating_record(waited.as_micros() as u64);
+        ages.saturating_record(age.as_micros() as u64);
         drop(crowd);
-        std::thread::sleep(APART);
+        std::thread::sleep(APART_MAX.mul_f64((f64::from(i) * GOLDEN).fract()));
     }
     let ms = |quantile| waits.value_at_quantile(quantile) as f64 / 1e3;
-    Ok(vec![ms(0.95), ms(0.5), waits.max() as f64 / 1e3, viewers as f64])
+    Ok(vec![
+        ms(0.95),
+        ms(0.5),
+        waits.max() as f64 / 1e3,
+        ages.value_at_quantile(0.5) as f64 / 1e3,
+        f64::from(viewers),
+    ])
 }

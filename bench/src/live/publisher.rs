@@ -21,7 +21,7 @@ use super::{
 
 /// Pictures that a run may have: more than an hour at 30 a second.
 const PICTURES_MAX: usize = 1 << 17;
-/// How long a server may take to let the publisher publish.
+/// How long a server may take to let the publisher publish, and to take what it sends.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// What was published and when, for those who look at what arrives: one clock for both.
@@ -122,6 +122,8 @@ fn admitted(server: SocketAddr, app: &str, name: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(server)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(READY_WITHIN))?;
+    // A server that takes no more stands still.
+    stream.set_write_timeout(Some(READY_WITHIN))?;
     stream.write_all(&rtmp::greeting())?;
     let mut greeting = vec![0; GREETING_BYTES];
     stream.read_exact(&mut greeting)?;
