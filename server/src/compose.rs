@@ -85,7 +85,7 @@ pub(crate) async fn compose(config: &Config, data: &Path) -> anyhow::Result<Part
     store.tell_recovery();
     let (im, im_work) = crate::im::open(config, &hub, &identity, store.as_ref(), data).await?;
     #[cfg(feature = "live")]
-    let (live, live_work) = crate::live::open(config, &hub, &identity, store.as_ref(), &clock).await?;
+    let (live, live_work) = crate::live::open(config, &hub, &identity, store.as_ref(), &clock, data).await?;
     hub.serve(vec![
         Arc::new(im.clone()),
         #[cfg(feature = "live")]

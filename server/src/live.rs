@@ -1,6 +1,17 @@
 //! Live streaming as this server has it: its spaces, its doors, and what it needs of the other parts.
 
-use std::{sync::Arc, time::Duration};
+mod inlet;
+mod ladder;
+mod pump;
+mod recorder;
+mod relay;
+mod shelf;
+mod snapshots;
+mod studio;
+#[cfg(test)]
+mod tests;
+
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use futures_util::future::BoxFuture;
@@ -16,6 +27,7 @@ use yizhan_media::{
 use yizhan_net::{Door, Site, SiteError};
 use yizhan_talk::Clock;
 
+use self::studio::Studio;
 use crate::config::{
     Config,
     sections::{KeepConfig, LagConfig, SpaceConfig},
@@ -63,6 +75,8 @@ pub(crate) struct Live {
     pub(crate) gate: Gate,
     pub(crate) service: service::Live,
     pub(crate) rtmp: Arc<yizhan_rtmp::Meters>,
+    pub(crate) studio: Studio,
+    hub: Hub,
     hooks: yizhan_live::Hooks,
     clock: Arc<dyn Clock>,
 }
@@ -77,6 +91,7 @@ pub(crate) async fn open(
     identity: &Identity,
     store: &dyn Store,
     clock: &Arc<dyn Clock>,
+    data: &Path,
 ) -> anyhow::Result<(Live, BoxFuture<'static, ()>)> {
     // Numbers of the run before are not those of this one.
     let media = Media::new(config.live.clone(), clock.now().wall.as_millis());
@@ -88,13 +103,17 @@ pub(crate) async fn open(
     let hooks = yizhan_live::Hooks::new(&config.live.hooks, server, rules, clock.clone())
         .map_err(|error| anyhow::anyhow!("live.hooks: {error}"))?;
     media.set_porter(Arc::new(hooks.clone()));
-    let seams = Seams { gate: gate.clone(), recorder: None, random: Arc::new(rand::random::<u128>) };
+    let materials = studio::Materials { media: &media, clock, hooks: &hooks, relays: &config.relays, data };
+    let studio = Studio::open(materials).await?;
+    let recorder = Some(studio.as_recorder());
+    let seams = Seams { gate: gate.clone(), recorder, random: Arc::new(rand::random::<u128>) };
     let (service, work) =
         service::Live::open(hub.clone(), media.clone(), store, config.live.chat.clone(), seams)
             .await
             .context("cannot open live streaming")?;
     let rtmp = Arc::default();
-    Ok((Live { media, gate, service, rtmp, hooks, clock: clock.clone() }, work))
+    let (hub, clock) = (hub.clone(), clock.clone());
+    Ok((Live { media, gate, service, rtmp, studio, hub, hooks, clock }, work))
 }
 
 /// The doors of live streaming.
@@ -112,9 +131,9 @@ pub(crate) fn doors(config: &Config, hub: &Hub, live: &Live) -> anyhow::Result<V
         media: live.media.clone(),
         secret,
         clock: live.clock.clone(),
-        recordings: None,
-        snapshots: None,
-        ladder: None,
+        recordings: Some(live.studio.recordings()),
+        snapshots: live.studio.snapshots(),
+        ladder: Some(live.studio.ladder()),
     })?;
     let http = yizhan_live::LiveDoor::new(hub.clone(), live.hooks.clone(), crate::figures::VERSION);
     Ok(vec![Box::new(rtmp), Box::new(Relayed(relays)), Box::new(hls), Box::new(http)])
@@ -160,9 +179,15 @@ impl Live {
         self.gate.maintain(now, &self.media);
     }
 
-    /// Ends all broadcasts: the server stops.
-    pub(crate) fn stop(&self) {
+    /// Ends all broadcasts and waits until recordings are safe: the server stops.
+    pub(crate) async fn stop(&self) {
         self.media.stop_all(self.clock.now());
+        self.studio.finish().await;
+    }
+
+    /// Recordings, snapshots, ladders and relays over HLS, as long as it is run.
+    pub(crate) fn produce(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.studio.run(self.hub.clone())
     }
 
     /// Sends out blocks whose time has come, as long as it is run.

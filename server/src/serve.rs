@@ -120,7 +120,7 @@ async fn serve(layers: Layers, config: Config) -> anyhow::Result<()> {
         store: store.disk.meters(),
         mqtt: mqtt.clone(),
         #[cfg(feature = "live")]
-        media: live.media.clone(),
+        live: live.clone(),
         otlp,
         clock: clock.clone(),
         data: data.clone(),
@@ -200,6 +200,7 @@ fn start_live(
 ) {
     tasks.push(tokio::spawn(work));
     tasks.push(tokio::spawn(live.clone().turn()));
+    tasks.push(tokio::spawn(live.produce()));
     let maintained = live.clone();
     maintain.push(Box::new(move || maintained.maintain()));
 }
@@ -433,7 +434,7 @@ impl Running {
         self.figures.set_draining();
         self.hub.stop();
         #[cfg(feature = "live")]
-        self.live.stop();
+        self.live.stop().await;
         let cut = self.open.drain(within).await;
         // What chats remember is written by a task that runs still.
         match tokio::time::timeout(CLOSE_WITHIN, self.im.save()).await {

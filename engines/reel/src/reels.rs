@@ -142,12 +142,11 @@ impl fmt::Debug for Reels {
 }
 
 impl Reels {
-    /// Opens a folder, makes it where it is not there, and mends what a crash left. Blocks.
+    /// Opens a folder, and mends what a crash left. One that is not there is made with the first take. Blocks.
     ///
     /// # Errors
-    /// The folder cannot be made or read, or no thread can be started. A single take that cannot be read is left alone.
+    /// The folder cannot be read, or no thread can be started. A single take that cannot be read is left alone.
     pub fn open(config: Config) -> Result<Self, ReelError> {
-        std::fs::create_dir_all(&config.folder)?;
         let mut takes = BTreeMap::new();
         for app in folders(&config.folder)? {
             for name in folders(&app)? {
@@ -381,7 +380,11 @@ fn look(app: &Path, name: &Path, takes: &mut BTreeMap<TakeId, Known>) -> io::Res
 
 fn folders(of: &Path) -> io::Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
-    for entry in std::fs::read_dir(of)? {
+    let entries = match std::fs::read_dir(of) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(folders),
+        entries => entries?,
+    };
+    for entry in entries {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             folders.push(entry.path());

@@ -90,6 +90,7 @@ impl Take {
         config: &Config,
         pool: Arc<Pool>,
     ) -> Self {
+        let end = head.len() as u64;
         let begin = Job::Begin { path, began, head };
         let shared = Arc::new(Shared {
             id,
@@ -97,6 +98,7 @@ impl Take {
             queue: Mutex::new(Queue {
                 waiting: VecDeque::from([begin]),
                 bytes: 0,
+                end,
                 standing: true,
                 skipping: false,
             }),
@@ -114,11 +116,11 @@ impl Take {
     }
 
     /// Writes a piece. Never waits: where no room is, it is dropped, and so is all up to the next piece that decoding
-    /// can begin with.
+    /// can begin with. Gives the offset at which it will lie; `None` where it was dropped.
     ///
     /// # Errors
     /// The take has ended; how, is in [`progress`](Self::progress).
-    pub fn push(&self, piece: Piece) -> Result<(), End> {
+    pub fn push(&self, piece: Piece) -> Result<Option<u64>, End> {
         if let Some(end) = &self.shared.progress.borrow().end {
             return Err(end.clone());
         }
@@ -129,12 +131,14 @@ impl Take {
             queue.skipping = true;
             drop(queue);
             self.shared.progress.send_modify(|progress| progress.dropped += 1);
-            return Ok(());
+            return Ok(None);
         }
         queue.skipping = false;
         queue.bytes += piece.bytes.len();
+        let offset = queue.end;
+        queue.end += piece.bytes.len() as u64;
         self.add(queue, Job::Piece(piece));
-        Ok(())
+        Ok(Some(offset))
     }
 
     /// How far it is, and what it will be.
@@ -182,6 +186,8 @@ enum Job {
 struct Queue {
     waiting: VecDeque<Job>,
     bytes: usize,
+    /// Where the next piece will lie.
+    end: u64,
     /// Whether this take stands in line for a thread, or is with one.
     standing: bool,
     /// Pieces are passed over until one that decoding can begin with.
