@@ -201,8 +201,13 @@ impl HlsRelays {
         let mut looks = interval(LOOK_EVERY);
         loop {
             looks.tick().await;
-            let is_watched =
-                self.0.media.rungs(&place.1).iter().any(|broadcast| broadcast.viewer_count() > 0);
+            let on_air = self.0.media.rungs(&place.1);
+            let is_watched = on_air.iter().any(|broadcast| broadcast.viewer_count() > 0);
+            // Who waits for it to begin is no viewer yet.
+            let linger = match on_air.is_empty() {
+                true => config.linger.max(self.0.media.config().wanted_for),
+                false => config.linger,
+            };
             let mut running = self.0.running.lock();
             let Some(wanted) = running.get_mut(place) else { return };
             if is_watched {

@@ -164,7 +164,11 @@ async fn other_pictures_begin_another_file_and_a_publisher_that_comes_back_does_
     if real().await.is_none() {
         return;
     }
-    let studio = Studio::new(|config| record(config, Format::Mp4));
+    let studio = Studio::new(|config| {
+        record(config, Format::Mp4);
+        // All of it comes at once.
+        config.keep_for = Duration::from_secs(60);
+    });
     let small = demux(&made(192, 108));
     let mut publisher = studio.stage.publisher(&name("room"));
     let push = |publisher: &mut yizhan_media::Publisher, packets: &[Packet], by: i64| {
