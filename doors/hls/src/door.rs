@@ -157,7 +157,9 @@ impl Hls {
                 let mut allowed = http::HeaderMap::new();
                 inner.origins.allow(&request, &mut allowed);
                 let mut response = answer(inner, request).await;
-                response.headers_mut().extend(allowed);
+                for (name, value) in &allowed {
+                    response.headers_mut().append(name, value.clone());
+                }
                 response
             })
         });

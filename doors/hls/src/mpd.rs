@@ -136,7 +136,7 @@ impl Mpd {
     pub fn write(&self) -> String {
         let mut text = String::with_capacity(4096);
         // Writing to a string cannot fail.
-        let _ = self.put(&mut text);
+        self.put(&mut text).unwrap_or_default();
         text
     }
 

@@ -36,6 +36,8 @@ pub struct Part {
     pub independent: bool,
 }
 
+/// The media type of playlists (RFC 8216 §4).
+pub const MEDIA_TYPE: &str = "application/vnd.apple.mpegurl";
 /// Microseconds in a second.
 const SECOND: u64 = 1_000_000;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
-use yizhan_media::{Broadcast, Detail, Name, Setup, ts};
+use yizhan_media::{Broadcast, Codec, Detail, Name, Setup, ts};
 use yizhan_net::{Request, Response, reply};
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     door::{Inner, fleeting, nothing},
     names::{Entry, File, Rendition},
     playlist::{
+        MEDIA_TYPE,
         date::Date,
         master::{Master, Sound, Variant},
         reload::Wish,
@@ -20,8 +21,6 @@ use crate::{
     stage::{Awaited, Stage, mpd},
 };
 
-/// The media type of playlists (RFC 8216 §4).
-const MEDIA_TYPE: &str = "application/vnd.apple.mpegurl";
 /// The rate of a rendition of which nothing is known yet, bits a second.
 const UNKNOWN_RATE: u64 = 1_000_000;
 
@@ -43,6 +42,10 @@ async fn try_master(
     let suffix = admitted.suffix(inner);
     let master = match entry {
         Entry::TsMaster => ts_master(inner, &stage, &suffix)?,
+        // No browser has MP3 in MP4.
+        _ if has_mp3(&stage.setup()) => {
+            ts_master(inner, &stage, &suffix).unwrap_or_else(|_| cmaf_master(inner, &stage, &suffix))
+        }
         _ => cmaf_master(inner, &stage, &suffix),
     };
     let etag = format!("{}-master-{:x}", stage.tag, stage.version());
@@ -56,6 +59,10 @@ async fn try_master(
     let mut response = shown.respond(request, &HeaderValue::from_static(cache));
     admitted.remember(inner, request, &name, response.headers_mut());
     Ok(response)
+}
+
+fn has_mp3(setup: &Setup) -> bool {
+    setup.audio.as_ref().is_some_and(|track| track.codec == Codec::Mp3)
 }
 
 /// The stage of a broadcast, once it has anything to list.
@@ -75,7 +82,7 @@ fn ts_master(inner: &Inner, stage: &Stage, suffix: &str) -> Result<Master, Respo
     let mut variants = Vec::new();
     let mut reason = None;
     for broadcast in renditions(inner, stage) {
-        let setup = broadcast.setup();
+        let setup = setup_of(inner, &broadcast);
         match ts::in_ts(&setup) {
             Ok(()) => variants.push(variant(inner, &broadcast, &setup, Rendition::Ts, suffix)),
             Err(error) => reason = Some(error.to_string()),
@@ -100,7 +107,7 @@ fn cmaf_master(inner: &Inner, stage: &Stage, suffix: &str) -> Master {
         .iter()
         .map(|broadcast| {
             let rendition = if has_video { Rendition::Video } else { Rendition::Audio };
-            variant(inner, broadcast, &broadcast.setup(), rendition, suffix)
+            variant(inner, broadcast, &setup_of(inner, broadcast), rendition, suffix)
         })
         .collect();
     if name.rung_name().is_none() && has_video {
@@ -127,6 +134,12 @@ fn renditions(inner: &Inner, stage: &Stage) -> Vec<Broadcast> {
     // The source first, the others by what they take.
     all[1..].sort_by_key(|rung| std::cmp::Reverse(rung.view().bits_per_second));
     all
+}
+
+/// What a broadcast is encoded with: as far as it was shown, so that nothing is missing while a publisher comes back.
+fn setup_of(inner: &Inner, broadcast: &Broadcast) -> Arc<Setup> {
+    let stage = inner.stages.find(broadcast.name()).filter(|stage| stage.broadcast.id() == broadcast.id());
+    stage.map_or_else(|| broadcast.setup(), |stage| stage.setup())
 }
 
 /// What a ladder would make of it.
@@ -244,7 +257,7 @@ async fn stage_of(inner: &Inner, name: &Name, rendition: Rendition) -> Result<Ar
             None => begun(inner, &on_air(inner, name).await?, Rendition::Ts).await?,
         },
     };
-    let setup = stage.broadcast.setup();
+    let setup = stage.setup();
     match rendition {
         Rendition::Video if setup.video.is_none() => return Err(nothing()),
         Rendition::Audio if setup.audio.is_none() => return Err(nothing()),

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use yizhan_media::{
-    Broadcast, Frame,
+    Broadcast, Frame, Setup,
     cmaf::{self, Tracks},
     segment::{Cut, Packager, Piece},
 };
@@ -298,6 +298,12 @@ impl Stage {
             Some((of, shown)) if *of == version => shown.clone(),
             _ => kept.insert((version, Arc::new(make()))).1.clone(),
         }
+    }
+
+    /// What its newest segment is encoded with, or the broadcast where there is none.
+    pub(crate) fn setup(&self) -> Arc<Setup> {
+        let newest = self.inside.lock().window.newest_setup();
+        newest.unwrap_or_else(|| self.broadcast.setup())
     }
 
     /// Counts the changes.

@@ -1,6 +1,6 @@
 //! The playlist of all renditions (RFC 8216 §4.3.4).
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use super::Quoted;
 
@@ -49,42 +49,47 @@ impl Master {
     #[must_use]
     pub fn write(&self) -> String {
         let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n");
-        // Writing to a string cannot fail, here and below.
+        // Writing to a string cannot fail.
+        self.put(&mut text).unwrap_or_default();
+        text
+    }
+
+    fn put(&self, text: &mut String) -> fmt::Result {
         if let Some(sound) = &self.sound {
             let uri = Quoted(&sound.uri);
-            let _ = writeln!(
+            writeln!(
                 text,
                 "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{SOUND}\",NAME=\"{SOUND}\",DEFAULT=YES,AUTOSELECT=YES,\
                  CHANNELS=\"{}\",URI={uri}",
                 sound.channels
-            );
+            )?;
         }
         for variant in &self.variants {
-            self.variant(variant, &mut text);
+            self.variant(variant, text)?;
         }
-        text
+        Ok(())
     }
 
-    fn variant(&self, variant: &Variant, text: &mut String) {
+    fn variant(&self, variant: &Variant, text: &mut String) -> fmt::Result {
         let bandwidth = variant.bandwidth.max(variant.average.unwrap_or(0)).max(1);
-        let _ = write!(text, "#EXT-X-STREAM-INF:BANDWIDTH={bandwidth}");
+        write!(text, "#EXT-X-STREAM-INF:BANDWIDTH={bandwidth}")?;
         if let Some(average) = variant.average {
-            let _ = write!(text, ",AVERAGE-BANDWIDTH={average}");
+            write!(text, ",AVERAGE-BANDWIDTH={average}")?;
         }
         if !variant.codecs.is_empty() {
-            let _ = write!(text, ",CODECS={}", Quoted(&variant.codecs));
+            write!(text, ",CODECS={}", Quoted(&variant.codecs))?;
         }
         if let Some((width, height)) = variant.size {
-            let _ = write!(text, ",RESOLUTION={width}x{height}");
+            write!(text, ",RESOLUTION={width}x{height}")?;
         }
         if let Some(rate) = variant.millihertz {
-            let _ = write!(text, ",FRAME-RATE={}.{:03}", rate / 1000, rate % 1000);
+            write!(text, ",FRAME-RATE={}.{:03}", rate / 1000, rate % 1000)?;
         }
         if self.sound.is_some() {
-            let _ = write!(text, ",AUDIO=\"{SOUND}\"");
+            write!(text, ",AUDIO=\"{SOUND}\"")?;
         }
         let uri = variant.uri.split(['\r', '\n']).collect::<String>();
-        let _ = writeln!(text, ",NAME={}\n{uri}", Quoted(&variant.name));
+        writeln!(text, ",NAME={}\n{uri}", Quoted(&variant.name))
     }
 }
 

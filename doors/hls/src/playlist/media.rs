@@ -1,6 +1,9 @@
 //! The playlist of one rendition (RFC 8216 §4.3.2, §4.3.3; draft-pantos-hls-rfc8216bis §4.4.3, §4.4.4).
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use super::{Part, Quoted, SECOND, Seconds, Segment, date::Date};
 
@@ -74,22 +77,27 @@ impl Media<'_> {
         let skipped = if delta { self.skippable() } else { 0 };
         let lines = self.segments.len() - skipped + self.under_way.map_or(0, |segment| segment.parts.len());
         let mut text = String::with_capacity(512 + 160 * lines);
-        self.head(&mut text);
+        // Writing to a string cannot fail.
+        self.put(skipped, &mut text).unwrap_or_default();
+        text
+    }
+
+    fn put(&self, skipped: usize, text: &mut String) -> fmt::Result {
+        self.head(text)?;
         if skipped > 0 {
-            let _ = writeln!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
+            writeln!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")?;
         }
         let mut map = None;
         let parts_from = self.parts_from();
         for (i, segment) in self.segments.iter().enumerate().skip(skipped) {
-            segment_head(segment, &mut map, &mut text);
+            segment_head(segment, &mut map, text)?;
             if self.rules.part.is_some() && i >= parts_from {
-                parts(&segment.parts, &mut text);
+                parts(&segment.parts, text)?;
             }
             let gap = if segment.gap { "#EXT-X-GAP\n" } else { "" };
-            let _ = writeln!(text, "{gap}#EXTINF:{},\n{}", Seconds(segment.duration), segment.uri);
+            writeln!(text, "{gap}#EXTINF:{},\n{}", Seconds(segment.duration), segment.uri)?;
         }
-        self.tail(map, &mut text);
-        text
+        self.tail(map, text)
     }
 
     /// Segments that a delta update may leave out.
@@ -109,7 +117,7 @@ impl Media<'_> {
         self.segments.len() - kept
     }
 
-    fn head(&self, text: &mut String) {
+    fn head(&self, text: &mut String) -> fmt::Result {
         let Rules { target_duration, part, independent } = self.rules;
         let version = match (part, self.segments.first().copied().or(self.under_way)) {
             (Some(_), _) => 9,
@@ -117,11 +125,11 @@ impl Media<'_> {
             (None, Some(Segment { map: Some(_), .. })) => 6,
             (None, _) => 3,
         };
-        let _ = writeln!(text, "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{target_duration}");
+        writeln!(text, "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{target_duration}")?;
         if let Some(part) = part {
             let target = u64::try_from(part.as_micros()).unwrap_or(u64::MAX);
             let part_hold_back = (PART_HOLD_BACK * target).max(PART_HOLD_BACK_MIN);
-            let _ = writeln!(
+            writeln!(
                 text,
                 "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={},HOLD-BACK={},CAN-SKIP-UNTIL={}\n\
                  #EXT-X-PART-INF:PART-TARGET={}",
@@ -129,39 +137,41 @@ impl Media<'_> {
                 Seconds(HOLD_BACK * target_duration * SECOND),
                 Seconds(self.rules.skip_until()),
                 Seconds(target),
-            );
+            )?;
         }
-        let _ = writeln!(text, "#EXT-X-MEDIA-SEQUENCE:{}", self.sequence);
+        writeln!(text, "#EXT-X-MEDIA-SEQUENCE:{}", self.sequence)?;
         if self.discontinuities > 0 {
-            let _ = writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", self.discontinuities);
+            writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", self.discontinuities)?;
         }
         if independent {
             text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
         }
+        Ok(())
     }
 
-    fn tail<'a>(&'a self, mut map: Option<&'a str>, text: &mut String) {
+    fn tail<'a>(&'a self, mut map: Option<&'a str>, text: &mut String) -> fmt::Result {
         if self.ended {
             text.push_str("#EXT-X-ENDLIST\n");
-            return;
+            return Ok(());
         }
         if self.rules.part.is_none() {
-            return;
+            return Ok(());
         }
         if let Some(segment) = self.under_way.filter(|segment| !segment.parts.is_empty()) {
-            segment_head(segment, &mut map, text);
-            parts(&segment.parts, text);
+            segment_head(segment, &mut map, text)?;
+            parts(&segment.parts, text)?;
         }
         if let Some(hint) = self.hint {
-            let _ = writeln!(text, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI={}", Quoted(hint));
+            writeln!(text, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI={}", Quoted(hint))?;
         }
         for Report { uri, msn, part } in self.reports {
-            let _ = write!(text, "#EXT-X-RENDITION-REPORT:URI={},LAST-MSN={msn}", Quoted(uri));
+            write!(text, "#EXT-X-RENDITION-REPORT:URI={},LAST-MSN={msn}", Quoted(uri))?;
             if let Some(part) = part {
-                let _ = write!(text, ",LAST-PART={part}");
+                write!(text, ",LAST-PART={part}")?;
             }
             text.push('\n');
         }
+        Ok(())
     }
 
     /// The first segment whose parts are listed.
@@ -183,26 +193,28 @@ fn sum(parts: &[Part]) -> u64 {
 }
 
 /// What stands before a segment and its parts. `map` is the one that counts so far.
-fn segment_head<'a>(segment: &'a Segment, map: &mut Option<&'a str>, text: &mut String) {
+fn segment_head<'a>(segment: &'a Segment, map: &mut Option<&'a str>, text: &mut String) -> fmt::Result {
     if segment.discontinuity {
         text.push_str("#EXT-X-DISCONTINUITY\n");
     }
     if let Some(uri) = segment.map.as_deref()
         && *map != Some(uri)
     {
-        let _ = writeln!(text, "#EXT-X-MAP:URI={}", Quoted(uri));
+        writeln!(text, "#EXT-X-MAP:URI={}", Quoted(uri))?;
         *map = Some(uri);
     }
     if let Some(wall) = segment.wall {
-        let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", Date(wall));
+        writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", Date(wall))?;
     }
+    Ok(())
 }
 
-fn parts(parts: &[Part], text: &mut String) {
+fn parts(parts: &[Part], text: &mut String) -> fmt::Result {
     for part in parts {
-        let _ = write!(text, "#EXT-X-PART:DURATION={},URI={}", Seconds(part.duration), Quoted(&part.uri));
+        write!(text, "#EXT-X-PART:DURATION={},URI={}", Seconds(part.duration), Quoted(&part.uri))?;
         text.push_str(if part.independent { ",INDEPENDENT=YES\n" } else { "\n" });
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,14 +8,12 @@ use super::{tracks, window::Window};
 use crate::{
     names::{File, Piece, Rendition, Tag},
     playlist::{
-        Part, Segment,
+        MEDIA_TYPE, Part, Segment,
         media::{Media, Report},
     },
     respond::Shown,
 };
 
-/// The media type of playlists (RFC 8216 §4).
-pub(crate) const MEDIA_TYPE: &str = "application/vnd.apple.mpegurl";
 /// Target durations from the end within which parts may be listed; one more than they are.
 const PARTS_WITHIN: u64 = 4;
 
@@ -69,16 +67,15 @@ pub(super) fn playlist(window: &Window, tag: &Tag, rendition: Rendition, delta: 
 
 /// What the other rendition of the same broadcast ends with.
 fn reports(window: &Window, rendition: Rendition) -> Vec<Report> {
-    let setup =
-        window.open.as_ref().map(|open| &open.head).or(window.kept.back().map(|kept| &kept.segment.head));
+    let setup = window.newest_setup();
     let other = match rendition {
         Rendition::Video => Rendition::Audio,
         Rendition::Audio => Rendition::Video,
         Rendition::Ts => return Vec::new(),
     };
-    let has = setup.is_some_and(|head| match other {
-        Rendition::Audio => head.setup.audio.is_some(),
-        _ => head.setup.video.is_some(),
+    let has = setup.is_some_and(|setup| match other {
+        Rendition::Audio => setup.audio.is_some(),
+        _ => setup.video.is_some(),
     });
     if !has {
         return Vec::new();

@@ -271,6 +271,12 @@ impl Window {
         heads.find(|head| head.setup.number == number).map(|head| head.setup.clone())
     }
 
+    /// What the newest segment is encoded with.
+    pub(super) fn newest_setup(&self) -> Option<Arc<Setup>> {
+        let open = self.open.as_ref().map(|open| &open.head);
+        open.or(self.kept.back().map(|kept| &kept.segment.head)).map(|head| head.setup.clone())
+    }
+
     /// The place of the segment that begins at this time.
     pub(super) fn place_of(&self, dts: i64, within: u64) -> Option<At> {
         let open = self.open.as_ref().map(|open| (&open.head, self.discontinuities, open.wall));

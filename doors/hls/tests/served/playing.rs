@@ -1,11 +1,18 @@
 //! ffmpeg and ffprobe as players: they play without a word.
 
-use std::{process::Stdio, time::Duration};
+use std::{process::Stdio, sync::Arc, time::Duration};
 
 use tokio::process::Command;
-use yizhan_hls::Config;
+use yizhan_hls::{
+    Config, Materials,
+    shelf::{Ladder, Offer},
+};
+use yizhan_media::{Broadcast, Kind, Party};
+use yizhan_net::Limits;
 
-use crate::world::{World, quick, source, until};
+use crate::world::{
+    Sending, World, addresses, any_media, behind, materials, name, now, quick, source, until,
+};
 
 /// Plays an address to its end; gives how many pictures and how many pieces of sound came, and what ffprobe said.
 async fn plays(url: String) -> (usize, usize, String) {
@@ -77,4 +84,92 @@ async fn ffmpeg_plays_what_goes_on() {
     }
     sending.until(9_000);
     sending.end();
+}
+
+struct Offers;
+
+impl Ladder for Offers {
+    fn offers(&self, _: &Broadcast) -> Vec<Offer> {
+        let offer = |rung: &str, height| Offer {
+            rung: rung.into(),
+            width: height * 16 / 9,
+            height,
+            bits_per_second: 100_000,
+            codecs: "avc1.42c00d,mp4a.40.2".into(),
+        };
+        vec![offer("180p", 180), offer("90p", 90)]
+    }
+}
+
+/// A rung that begins later is cut and numbered as its source is, so that players may change between them anywhere.
+#[tokio::test]
+async fn rungs_lie_beside_their_source() {
+    let Some(packets) = source() else { return };
+    let media = any_media();
+    let materials = Materials { ladder: Some(Arc::new(Offers)), ..materials(quick(), &media) };
+    let world = World::with(materials, Limits::default());
+    let mut sending = world.publish(packets);
+    sending.until(4_100);
+    let master = world.get("/live/room.m3u8").await;
+    let offered = ["room/video.m3u8", "room~180p/video.m3u8", "room~90p/video.m3u8"];
+    assert_eq!(addresses(master.text()), offered);
+    let rung = name().rung("180p").unwrap();
+    let publisher = media.publish(now(), &rung, Party::by("ladder")).unwrap();
+    let mut lower = Sending::of(publisher, packets);
+    lower.pass_over(1_900);
+    sending.until(9_100);
+    lower.until(9_100);
+    assert_eq!(addresses(world.get("/live/room.m3u8").await.text()).len(), 3);
+    let mut shown = Vec::new();
+    for playlist in ["room/video.m3u8", "room~180p/video.m3u8", "room/audio.m3u8"] {
+        let path = format!("/live/{playlist}");
+        let mut media = world.get(&path).await;
+        while addresses(media.text()).len() < 6 {
+            media = world.get(&path).await;
+        }
+        let text = media.text().to_owned();
+        let number = |tag: &str| behind(&text, tag).parse::<u64>().unwrap();
+        let last = number("#EXT-X-MEDIA-SEQUENCE:") + addresses(&text).len() as u64;
+        let date = text.lines().rfind(|line| line.starts_with("#EXT-X-PROGRAM-DATE-TIME")).unwrap();
+        shown.push((last, number("#EXT-X-DISCONTINUITY-SEQUENCE:"), date.to_owned()));
+    }
+    assert_eq!((&shown[0], &shown[0]), (&shown[1], &shown[2]));
+    let mpd = world.get("/live/room.mpd").await;
+    assert_eq!(mpd.text().matches("<Representation ").count(), 3, "{}", mpd.text());
+    assert_eq!(mpd.text().matches("<AdaptationSet ").count(), 2, "{}", mpd.text());
+    let views: Vec<_> = media.list().iter().map(|broadcast| broadcast.viewer_count()).collect();
+    assert_eq!(views, [2, 1], "who watches a rung watches its source");
+    sending.end();
+    lower.end();
+}
+
+/// Sound without picture has its own master, and picture without sound has no sound beside it.
+#[tokio::test]
+async fn sound_alone_and_picture_alone_are_played() {
+    let Some(packets) = source() else { return };
+    let world = World::new(quick());
+    for (kind, other) in [(Kind::Audio, "video"), (Kind::Video, "audio")] {
+        let publisher = world.media.publish(now(), &name(), Party::by("rtmp")).unwrap();
+        let mut sending = Sending::of(publisher, packets);
+        sending.only(kind, 8_000);
+        let master = world.get("/live/room.m3u8").await;
+        let own = if kind == Kind::Audio { "audio" } else { "video" };
+        assert_eq!(addresses(master.text()), [format!("room/{own}.m3u8")]);
+        assert!(!master.text().contains("#EXT-X-MEDIA:"), "{}", master.text());
+        assert_eq!(world.get(&format!("/live/room/{other}.m3u8")).await.status, 404);
+        let mut mpd = world.get("/live/room.mpd").await;
+        assert_eq!(mpd.text().matches("<AdaptationSet ").count(), 1, "{}", mpd.text());
+        sending.end();
+        while !mpd.text().contains("mediaPresentationDuration") {
+            mpd = world.get("/live/room.mpd").await;
+        }
+        for path in [format!("/live/room/{own}.m3u8"), "/live/room/ts.m3u8".into()] {
+            let (pictures, sounds, said) = plays(world.url(&path)).await;
+            assert_eq!(
+                (said.as_str(), pictures > 0, sounds > 0),
+                ("", own == "video", own == "audio"),
+                "{path}"
+            );
+        }
+    }
 }

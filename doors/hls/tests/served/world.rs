@@ -13,7 +13,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinHandle};
 use yizhan_hls::{Config, Hls, Materials};
-use yizhan_media::{Media, Name, Packet, Party, Publisher, flv::Demuxer, porter::Everybody};
+use yizhan_media::{Kind, Media, Name, Packet, Party, Publisher, flv::Demuxer, porter::Everybody};
 use yizhan_net::{Door as _, Http, Limits, Open, Site, SystemClock};
 use yizhan_talk::{Clock as _, Now};
 
@@ -67,6 +67,39 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
+    pub(crate) fn of(publisher: Publisher, packets: &'static [Packet]) -> Self {
+        Self { publisher, packets: packets.iter() }
+    }
+
+    /// Leaves out the frames before so many milliseconds.
+    pub(crate) fn pass_over(&mut self, millis: i64) {
+        while let Some(packet) = self.packets.as_slice().first() {
+            match packet {
+                Packet::Frame { dts, .. } if *dts >= millis * 1000 => break,
+                Packet::Frame { .. } => {}
+                other => self.publisher.push(now(), other.clone()).unwrap(),
+            }
+            self.packets.next();
+        }
+    }
+
+    /// As [`until`](Self::until), with one track alone.
+    pub(crate) fn only(&mut self, wanted: Kind, millis: i64) {
+        for packet in self.packets.by_ref() {
+            let (kind, late) = match packet {
+                Packet::Frame { kind, dts, .. } => (*kind, *dts >= millis * 1000),
+                Packet::Track(track) => (track.codec.kind(), false),
+                Packet::Metadata(_) | Packet::End(_) => continue,
+            };
+            if late {
+                break;
+            }
+            if kind == wanted {
+                self.publisher.push(now(), packet.clone()).unwrap();
+            }
+        }
+    }
+
     /// Hands over what is decoded before so many milliseconds of the source.
     pub(crate) fn until(&mut self, millis: i64) {
         while let Some(packet) = self.packets.as_slice().first() {
@@ -169,7 +202,7 @@ impl World {
 
     pub(crate) fn publish(&self, packets: &'static [Packet]) -> Sending {
         let publisher = self.media.publish(now(), &name(), Party::by("rtmp")).unwrap();
-        Sending { publisher, packets: packets.iter() }
+        Sending::of(publisher, packets)
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
