@@ -336,6 +336,7 @@ describe('the console', { skip }, () => {
         'im',
         'im/reports',
         'im/words',
+        'live',
         'topics',
         'topics/rooms%2F%23',
         `topics/im%2Fc%2F${group}/history`,

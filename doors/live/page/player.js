@@ -96,17 +96,17 @@ export class Player {
 
   /** Finds out what there is to play with, and begins. */
   async begin() {
-    const [hls, flv] = await Promise.all([hlsLibrary(), flvLibrary()]);
-    /** @type {Way[]} */
-    const ways = [];
     const native = playsNatively(this.video);
+    const hls = await hlsLibrary();
     // Where the system plays HLS itself and has no media source, and on iPhones, its own player is the better one.
     const own = native && (/iP(hone|od|ad)/.test(navigator.userAgent) || !hls);
-    if (own) ways.push('native');
-    if (hls) ways.push('llhls', 'hls');
-    if (flv) ways.push('flv');
-    if (native && !own && !hls) ways.push('native');
-    this.ways.value = ways;
+    /** @type {Way[]} */
+    const ways = [...(own ? /** @type {const} */ (['native']) : []), ...(hls ? /** @type {const} */ (['llhls', 'hls']) : [])];
+    // The first picture does not wait for a player that it may never need.
+    const waits = ways.length === 0 || settings.protocol.value === 'flv';
+    const more = flvLibrary().then((flv) => (this.ways.value = flv ? [...ways, 'flv'] : ways));
+    if (waits) await more;
+    else this.ways.value = ways;
     this.#restart();
   }
 
