@@ -65,6 +65,9 @@ enum Command {
     /// The full-text index of messages.
     #[cfg(feature = "chat")]
     Index(crate::tools::index::Index),
+    /// Live streaming: tokens to watch and to publish.
+    #[cfg(feature = "live")]
+    Live(crate::tools::live::Live),
     /// About instant messaging.
     #[cfg(feature = "chat")]
     Im {
@@ -170,6 +173,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(&args),
         #[cfg(feature = "chat")]
         Command::Index(args) => block_on(crate::tools::index::run(args)),
+        #[cfg(feature = "live")]
+        Command::Live(args) => block_on(crate::tools::live::run(args)),
         #[cfg(feature = "chat")]
         Command::Im { action: ImAction::Reference } => {
             print!("{}", crate::tools::im_reference::reference());

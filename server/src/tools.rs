@@ -8,6 +8,8 @@ pub(crate) mod im_reference;
 pub(crate) mod import;
 #[cfg(feature = "chat")]
 pub(crate) mod index;
+#[cfg(feature = "live")]
+pub(crate) mod live;
 pub(crate) mod publish;
 pub(crate) mod subscribe;
 pub(crate) mod table;

@@ -387,6 +387,7 @@ impl Config {
         compare("rtmp", self.rtmp != new.rtmp);
         compare("hls", self.hls != new.hls);
         compare("relay", self.relays != new.relays);
+        compare("live.hooks", self.live.hooks != new.live.hooks);
     }
 
     /// The spaces as they are, with the limits that the new config has for those on disk.
