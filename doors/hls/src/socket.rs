@@ -73,7 +73,7 @@ impl Connection for Watching {
                     });
                     out.calls.push(Call::Sent(bytes as u64));
                 }
-                Delivery::Skipped(_) => {}
+                Delivery::Skipped(_) | Delivery::Note(_) => {}
                 Delivery::Ended => out.close(OVER),
                 Delivery::Leave(reason) => {
                     let Close { code, again, .. } = Close::KICKED;

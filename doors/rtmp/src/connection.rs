@@ -270,6 +270,7 @@ impl<B: SeatBackend> Talk for Connection<B> {
                 Delivery::Block(block) => self.show(&block, out),
                 Delivery::Skipped(blocks) => self.skipped(blocks, out),
                 Delivery::Ended => self.broadcast_ended(out),
+                Delivery::Note(note) => self.note(&note, out),
                 Delivery::Leave(why) => {
                     let close = Close { reason: why.to_string().into(), ..Close::KICKED };
                     self.end(&why, close, out);

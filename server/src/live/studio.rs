@@ -150,7 +150,13 @@ async fn tell(studio: Studio, mut notices: Reader<Notice>, hub: Hub) {
     while let Ok((notice, _)) = notices.next().await {
         let (running, given_up) = studio.ladder.state(&notice.source);
         let body = match studio.media.find(&notice.source) {
-            Some(_) => {
+            Some(source) => {
+                if matches!(notice.what, Happened::GivenUp) {
+                    source.tell_publisher(&format!(
+                        "the server is too slow for all qualities: {} is left out for a while",
+                        notice.rung
+                    ));
+                }
                 let what = match notice.what {
                     Happened::Started => "started",
                     Happened::Stopped => "stopped",

@@ -301,6 +301,12 @@ impl Broadcast {
         told.tell(reason);
     }
 
+    /// Tells the publisher something that it may want to show: that a quality was given up. At most a few wait.
+    pub fn tell_publisher(&self, text: &str) {
+        let told = self.0.writer.lock().told.clone();
+        told.note(text);
+    }
+
     /// What the publisher calls it.
     #[must_use]
     pub fn title(&self) -> Option<Arc<str>> {

@@ -376,6 +376,13 @@ impl Publisher {
         self.told.poll(cx)
     }
 
+    /// Something that it was told beside that. Looked for after [`poll_told_to_go`](Self::poll_told_to_go), which wakes
+    /// for it, too.
+    #[must_use]
+    pub fn take_note(&self) -> Option<Arc<str>> {
+        self.told.take_note()
+    }
+
     /// It ends by its own wish: no time of grace.
     pub fn end(self, now: Now) {
         if self.broadcast.lose(now, self.lease) {

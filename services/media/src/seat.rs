@@ -75,6 +75,8 @@ pub enum Delivery {
     Skipped(u64),
     /// The broadcast is over.
     Ended,
+    /// Something that the publisher may want to show.
+    Note(Arc<str>),
     /// The publisher or viewer is to go: kicked, taken over, its time is over.
     Leave(Arc<str>),
 }
@@ -339,7 +341,14 @@ impl Backend for Seat {
             Doing::Publishing(_) | Doing::Watching(..) if over => {
                 Delivery::Leave("the time that the token gave is over".into())
             }
-            Doing::Publishing(publisher) => Delivery::Leave(std::task::ready!(publisher.poll_told_to_go(cx))),
+            Doing::Publishing(publisher) => match (publisher.poll_told_to_go(cx), publisher.take_note()) {
+                (Poll::Ready(reason), _) => Delivery::Leave(reason),
+                (Poll::Pending, Some(note)) => {
+                    into.push(Delivery::Note(note));
+                    return Poll::Ready(());
+                }
+                (Poll::Pending, None) => return Poll::Pending,
+            },
             Doing::Watching(feed, viewer) => match viewer.poll_kicked(cx) {
                 Poll::Ready(reason) => Delivery::Leave(reason),
                 Poll::Pending => match take_blocks(feed, viewer, cx, into, max) {

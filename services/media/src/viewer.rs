@@ -1,6 +1,7 @@
 //! Who watches: counted as long as they hold their ticket.
 
 use std::{
+    collections::VecDeque,
     fmt,
     future::poll_fn,
     net::IpAddr,
@@ -12,6 +13,7 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 use serde::Serialize;
 use yizhan_talk::Timestamp;
 
@@ -70,14 +72,32 @@ fn cut(text: &str) -> &str {
     &text[..end]
 }
 
-/// Told once that it is to go, and why.
+/// Notes that wait for a publisher; the oldest goes first.
+const NOTES_MAX: usize = 8;
+
+/// Told once that it is to go, and why; a publisher is told other things, too.
 #[derive(Default)]
 pub(crate) struct Told {
     reason: OnceLock<Arc<str>>,
+    notes: Mutex<VecDeque<Arc<str>>>,
     waker: AtomicWaker,
 }
 
 impl Told {
+    pub(crate) fn note(&self, text: &str) {
+        let mut notes = self.notes.lock();
+        if notes.len() >= NOTES_MAX {
+            notes.pop_front();
+        }
+        notes.push_back(text.into());
+        drop(notes);
+        self.waker.wake();
+    }
+
+    pub(crate) fn take_note(&self) -> Option<Arc<str>> {
+        self.notes.lock().pop_front()
+    }
+
     pub(crate) fn tell(&self, reason: &str) {
         // The first reason stands.
         drop(self.reason.set(reason.into()));

@@ -370,6 +370,21 @@ fn a_kicked_publisher_is_told_and_its_broadcast_ends() {
     assert!(media.find(&name()).is_none());
 }
 
+#[test]
+fn a_publisher_is_told_what_it_may_want_to_show_and_goes_on() {
+    let (media, mut time) = (media(Config::default()), Time::new());
+    let mut sender = Seat::new(media.clone());
+    done(sender.call(time.0, publish()));
+    let broadcast = media.find(&name()).unwrap();
+    for i in 0..10 {
+        broadcast.tell_publisher(&i.to_string());
+    }
+    let told = deliveries(&mut sender, time.later(1));
+    assert_eq!(told.len(), 8, "the oldest are gone");
+    assert!(matches!(&told[7], Delivery::Note(text) if &**text == "9"));
+    assert!(broadcast.is_on_air());
+}
+
 /// Lets everybody in for a second.
 #[derive(Default, Clone)]
 struct Strict(Arc<parking_lot::Mutex<Vec<(bool, u64)>>>);

@@ -234,6 +234,13 @@ impl<B: SeatBackend> Connection<B> {
         }
     }
 
+    /// The publisher is told something, as a status that is no failure.
+    pub(super) fn note(&mut self, note: &str, out: &mut Out<B>) {
+        if matches!(self.role, Role::Publishing(_)) {
+            self.status(STREAM, "warning", "NetStream.Publish.Notice", note, out);
+        }
+    }
+
     /// The broadcast is over; the client may watch another one.
     pub(super) fn broadcast_ended(&mut self, out: &mut Out<B>) {
         if matches!(self.role, Role::Playing(_)) {

@@ -354,7 +354,7 @@ impl<B: SeatBackend> Talk for Caller<B> {
                 _ if self.stage != Stage::Up => {}
                 Delivery::Block(block) => self.send(&block, out),
                 // What was passed over is said by the timestamps; the next block begins with a key frame.
-                Delivery::Skipped(_) => {}
+                Delivery::Skipped(_) | Delivery::Note(_) => {}
                 Delivery::Ended => self.finish("the broadcast is over", out),
                 Delivery::Leave(why) => self.finish(&why, out),
             }
