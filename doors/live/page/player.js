@@ -169,7 +169,7 @@ export class Player {
   choose(id) {
     this.level.value = id;
     if (this.#source?.choose) this.#source.choose(id);
-    else this.#restart();
+    else this.again();
   }
 
   /** What plays now, in numbers. */

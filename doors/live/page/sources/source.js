@@ -39,7 +39,7 @@ export function rungsOf(text) {
     const id = rung || 'source';
     const height = Number(/RESOLUTION=\d+x(\d+)/.exec(line)?.[1] ?? 0);
     const bits = Number(/[:,]BANDWIDTH=(\d+)/.exec(line)?.[1] ?? 0);
-    if (!found.has(id)) found.set(id, { id, name: rung, height, bits });
+    if (!found.has(id)) found.set(id, { id, name: id, height, bits });
   });
   return [...found.values()].sort((a, b) => b.height - a.height || b.bits - a.bits);
 }
