@@ -11,7 +11,11 @@ mod studio;
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::Context;
 use futures_util::future::BoxFuture;
@@ -76,8 +80,10 @@ pub(crate) struct Live {
     pub(crate) service: service::Live,
     pub(crate) rtmp: Arc<yizhan_rtmp::Meters>,
     pub(crate) studio: Studio,
+    pub(crate) hooks: yizhan_live::Hooks,
+    /// There once the doors are.
+    pub(crate) hls: Arc<OnceLock<yizhan_hls::Hls>>,
     hub: Hub,
-    hooks: yizhan_live::Hooks,
     clock: Arc<dyn Clock>,
 }
 
@@ -111,9 +117,9 @@ pub(crate) async fn open(
         service::Live::open(hub.clone(), media.clone(), store, config.live.chat.clone(), seams)
             .await
             .context("cannot open live streaming")?;
-    let rtmp = Arc::default();
+    let (rtmp, hls) = Default::default();
     let (hub, clock) = (hub.clone(), clock.clone());
-    Ok((Live { media, gate, service, rtmp, studio, hub, hooks, clock }, work))
+    Ok((Live { media, gate, service, rtmp, studio, hooks, hls, hub, clock }, work))
 }
 
 /// The doors of live streaming.
@@ -135,6 +141,8 @@ pub(crate) fn doors(config: &Config, hub: &Hub, live: &Live) -> anyhow::Result<V
         snapshots: live.studio.snapshots(),
         ladder: Some(live.studio.ladder()),
     })?;
+    // Doors are made once.
+    drop(live.hls.set(hls.clone()));
     let http = yizhan_live::LiveDoor::new(hub.clone(), live.hooks.clone(), crate::figures::VERSION);
     Ok(vec![Box::new(rtmp), Box::new(Relayed(relays)), Box::new(hls), Box::new(http)])
 }

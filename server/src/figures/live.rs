@@ -10,6 +10,9 @@ pub(super) fn metrics(live: &Live, page: &mut Exposition) {
     broadcasts(&live.media, page);
     viewers(&live.media, page);
     rtmp(&live.rtmp, page);
+    hls(live, page);
+    studio(live, page);
+    hooks(live, page);
 }
 
 fn broadcasts(media: &Media, page: &mut Exposition) {
@@ -98,4 +101,48 @@ fn rtmp(meters: &yizhan_rtmp::Meters, page: &mut Exposition) {
     for (name, help, counter) in counters {
         page.counter(name, help, &[], counter.value());
     }
+}
+
+fn hls(live: &Live, page: &mut Exposition) {
+    let figures = live.hls.get().map(yizhan_hls::Hls::figures);
+    let of = |value: fn(&yizhan_hls::Figures) -> usize| figures.as_ref().map_or(0, value) as f64;
+    page.gauge("yizhan_hls_packaged", "Broadcasts that are made into segments.", &[], of(|f| f.packaged));
+    page.gauge(
+        "yizhan_hls_sessions",
+        "Viewers of HLS and DASH that have a session.",
+        &[],
+        of(|f| f.sessions),
+    );
+}
+
+fn studio(live: &Live, page: &mut Exposition) {
+    let all = live.media.list();
+    let recorder = live.studio.as_recorder();
+    let rungs = all.iter().filter(|broadcast| broadcast.name().rung_name().is_some()).count();
+    let recorded = all.iter().filter(|broadcast| recorder.is_on(broadcast.name())).count();
+    page.gauge("yizhan_live_rungs", "Rungs of ladders that are made.", &[], rungs as f64);
+    page.gauge("yizhan_live_recordings", "Broadcasts that are being recorded.", &[], recorded as f64);
+}
+
+fn hooks(live: &Live, page: &mut Exposition) {
+    let (asked, unanswered) = live.hooks.questions();
+    let lanes = live.hooks.lanes();
+    let counters = [
+        (
+            "yizhan_live_hook_questions_total",
+            "Questions to the operator's program: on_publish, on_play.",
+            asked,
+        ),
+        ("yizhan_live_hook_unanswered_total", "Those of them that had no answer.", unanswered),
+        (
+            "yizhan_live_hook_dropped_total",
+            "Events that the operator's program did not take in time.",
+            lanes.iter().map(|lane| lane.dropped).sum(),
+        ),
+    ];
+    for (name, help, value) in counters {
+        page.counter(name, help, &[], value);
+    }
+    let waiting: usize = lanes.iter().map(|lane| lane.waiting).sum();
+    page.gauge("yizhan_live_hook_waiting", "Events that wait for it.", &[], waiting as f64);
 }
