@@ -180,8 +180,8 @@ impl Relay {
                 "when is for relays with from: to goes as long as a broadcast is on air".into()
             } else if self.retry_min < Duration::from_secs(1) || self.retry_max < self.retry_min {
                 "retry_min is at least 1 s, and retry_max not less".into()
-            } else if self.ca.is_some() && !matches!(address.scheme(), "rtmps" | "https") {
-                "ca is for rtmps:// and https://".into()
+            } else if self.ca.is_some() && address.scheme() != "rtmps" {
+                "ca is for rtmps:// (HLS is ffmpeg's, which has a list of its own)".into()
             } else {
                 return None;
             })
