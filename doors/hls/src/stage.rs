@@ -171,7 +171,6 @@ impl Stage {
             if let Some(place) = source.window.place_of(frame.dts, MATCH_MICROS) {
                 inside.first = place.numbers;
                 inside.window.discontinuities = place.numbers.discontinuities;
-                inside.window.clock = Some(place.clock);
                 return Some(Packager::joining(cut, place.numbers.segment, i64::MIN));
             }
             inside.unmatched += 1;
@@ -192,7 +191,16 @@ impl Stage {
     fn take(&self, inside: &mut Inside) {
         let mut pieces = std::mem::take(&mut inside.pieces);
         let before = inside.window.version;
-        inside.window.take(pieces.drain(..));
+        for piece in pieces.drain(..) {
+            if let (Some(source), Piece::Part(part)) = (&self.source, &piece)
+                && part.index == 0
+            {
+                // Its own frames came later; the source's clock is the one that viewers see.
+                let place = source.inside.lock().window.place_of(part.head.start, MATCH_MICROS);
+                inside.window.clock = place.map(|place| place.clock).or(inside.window.clock);
+            }
+            inside.window.take(piece);
+        }
         inside.pieces = pieces;
         if inside.window.version == before && inside.window.ended.is_none() {
             return;

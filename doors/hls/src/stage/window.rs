@@ -116,13 +116,11 @@ impl Window {
     }
 
     /// Takes what a packager gave.
-    pub(super) fn take(&mut self, pieces: impl Iterator<Item = Piece>) {
-        for piece in pieces {
-            self.version += 1;
-            match piece {
-                Piece::Part(part) => self.take_part(part),
-                Piece::Segment(segment) => self.take_segment(segment),
-            }
+    pub(super) fn take(&mut self, piece: Piece) {
+        self.version += 1;
+        match piece {
+            Piece::Part(part) => self.take_part(part),
+            Piece::Segment(segment) => self.take_segment(segment),
         }
     }
 
@@ -274,7 +272,8 @@ impl Window {
     /// What the newest segment is encoded with.
     pub(super) fn newest_setup(&self) -> Option<Arc<Setup>> {
         let open = self.open.as_ref().map(|open| &open.head);
-        open.or(self.kept.back().map(|kept| &kept.segment.head)).map(|head| head.setup.clone())
+        let newest = open.or_else(|| self.kept.back().map(|kept| &kept.segment.head));
+        newest.map(|head| head.setup.clone())
     }
 
     /// The place of the segment that begins at this time.
