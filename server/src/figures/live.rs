@@ -122,6 +122,29 @@ fn studio(live: &Live, page: &mut Exposition) {
     let recorded = all.iter().filter(|broadcast| recorder.is_on(broadcast.name())).count();
     page.gauge("yizhan_live_rungs", "Rungs of ladders that are made.", &[], rungs as f64);
     page.gauge("yizhan_live_recordings", "Broadcasts that are being recorded.", &[], recorded as f64);
+    let (ladder, recorder) = (live.studio.ladder.meters(), &live.studio.recorder);
+    let counters = [
+        (
+            "yizhan_live_rungs_given_up_total",
+            "Rungs that the machine was too slow for.",
+            ladder.given_up.value(),
+        ),
+        (
+            "yizhan_live_rungs_failed_total",
+            "Processes of ffmpeg that died under a rung.",
+            ladder.failed.value(),
+        ),
+        (
+            "yizhan_live_recordings_failed_total",
+            "Recordings that ended before their time.",
+            recorder.failed(),
+        ),
+    ];
+    for (name, help, value) in counters {
+        page.counter(name, help, &[], value);
+    }
+    let bytes = recorder.reels().bytes() as f64;
+    page.gauge("yizhan_live_recordings_bytes", "Bytes of all recordings.", &[], bytes);
 }
 
 fn hooks(live: &Live, page: &mut Exposition) {

@@ -27,7 +27,7 @@ use yizhan_media::{
     events::{Event, What},
 };
 use yizhan_ring::{Limits, Reader, Ring};
-use yizhan_talk::Clock;
+use yizhan_talk::{Clock, Counter};
 
 use self::rung::{Done, Making};
 
@@ -75,6 +75,16 @@ struct Inner {
     ffmpeg: Option<Ffmpeg>,
     rungs: Mutex<Rungs>,
     notices: Ring<Notice>,
+    meters: Meters,
+}
+
+/// What is counted of ladders.
+#[derive(Debug, Default)]
+pub(crate) struct Meters {
+    /// Rungs that the machine was too slow for.
+    pub(crate) given_up: Counter,
+    /// Children of ffmpeg that failed; others took their places.
+    pub(crate) failed: Counter,
 }
 
 /// Bounded by the broadcasts on air times the rungs of the config.
@@ -114,6 +124,7 @@ impl Ladder {
             ffmpeg,
             rungs: Mutex::default(),
             notices: Ring::new(limits, 0),
+            meters: Meters::default(),
         }));
         let inner = Arc::downgrade(&ladder.0);
         media.add_fetcher(Arc::new(move |name| {
@@ -125,6 +136,11 @@ impl Ladder {
     /// What happens from now on.
     pub(crate) fn notices(&self) -> Reader<Notice> {
         self.0.notices.reader()
+    }
+
+    /// What is counted.
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.0.meters
     }
 
     /// The rungs of a source that are made now, and those that were given up for a while.
@@ -250,6 +266,11 @@ impl Ladder {
     }
 
     fn tell(&self, name: &Name, what: Happened) {
+        match what {
+            Happened::GivenUp => self.0.meters.given_up.one(),
+            Happened::Failed(_) => self.0.meters.failed.one(),
+            Happened::Started | Happened::Stopped => {}
+        }
         let rung = name.rung_name().unwrap_or_default().to_owned();
         self.0.notices.push(Notice { source: name.source(), rung, what }, 1);
     }

@@ -25,7 +25,7 @@ use yizhan_media::{
 };
 use yizhan_reel::{Keep, Reels, TakeView};
 use yizhan_ring::Reader;
-use yizhan_talk::{Clock, Timestamp};
+use yizhan_talk::{Clock, Counter, Timestamp};
 
 use self::writing::Writing;
 
@@ -49,6 +49,8 @@ struct Inner {
     /// At most one for each broadcast on air, and one that is just ending.
     running: Mutex<FxHashMap<Name, Running>>,
     ended: Notify,
+    /// Recordings that ended before their time.
+    failed: Counter,
 }
 
 struct Running {
@@ -66,7 +68,13 @@ impl Recorder {
             on_file,
             running: Mutex::default(),
             ended: Notify::new(),
+            failed: Counter::default(),
         }))
+    }
+
+    /// How many recordings have ended before their time: the disk was full, mostly.
+    pub(crate) fn failed(&self) -> u64 {
+        self.0.failed.value()
     }
 
     /// The files.
@@ -164,6 +172,9 @@ impl Recorder {
         tokio::spawn(async move {
             let ended = Ended { inner, broadcast };
             if let Err(why) = writing.run().await {
+                if let Some(inner) = ended.inner.upgrade() {
+                    inner.failed.one();
+                }
                 warn!(broadcast = %ended.broadcast.name(), why, "a recording failed: the broadcast goes on without it");
             }
         });

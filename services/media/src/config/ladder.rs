@@ -118,7 +118,7 @@ impl Ladder {
                 let scaled = |length: u32| {
                     let scaled = u64::from(length) * u64::from(rung.side) / u64::from(side.max(1));
                     // Encoders want even numbers.
-                    u32::try_from((scaled + 1) / 2 * 2).unwrap_or(u32::MAX - 1).max(2)
+                    u32::try_from(scaled.div_ceil(2) * 2).unwrap_or(u32::MAX - 1).max(2)
                 };
                 Planned { rung: rung.clone(), width: scaled(width), height: scaled(height) }
             })

@@ -41,7 +41,7 @@ pub struct Relay {
     /// The longest wait between two attempts.
     #[serde(with = "span")]
     pub retry_max: Duration,
-    /// Certificates of those who may sign the other server's, PEM. Left out: those that the web trusts.
+    /// Certificates of those who may sign the other server's, PEM; for RTMPS. Left out: those that the web trusts.
     pub ca: Option<PathBuf>,
 }
 
