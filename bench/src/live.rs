@@ -22,7 +22,7 @@ mod table;
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crowd::Target;
 use publisher::Publisher;
@@ -31,6 +31,8 @@ use servers::{NAME, Server, Who};
 use source::Source;
 use table::{Column, Row};
 
+use crate::process::descriptors;
+
 const ROUNDS: usize = 3;
 /// Viewers of one broadcast.
 const VIEWERS: usize = 1000;
@@ -38,9 +40,21 @@ const VIEWERS_QUICK: usize = 200;
 /// Viewers that node-media-server gets: with more it does not keep up, and what waits in it is not what is measured.
 const VIEWERS_NODE: usize = 200;
 
+/// Descriptors that a process needs beside those of the viewers.
+const DESCRIPTORS_BESIDE: usize = 300;
+
+/// What is asked for on the command line.
+struct Wish {
+    quick: bool,
+    rounds: usize,
+    viewers: usize,
+    cases: Vec<&'static Case>,
+}
+
 /// What measurements stand on.
 struct Ground {
     quick: bool,
+    viewers: usize,
     source: Arc<Source>,
     /// What our server answers, for nginx to serve as files.
     snapshot: Snapshot,
@@ -165,28 +179,61 @@ const CASES: &[Case] = &[
 
 /// Measures and prints a table for each case.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let quick = arguments.iter().any(|a| a == "--quick");
-    let named: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| *a != "--quick").collect();
-    if let Some(unknown) = named.iter().find(|name| !CASES.iter().any(|c| c.name == **name)) {
-        let all: Vec<&str> = CASES.iter().map(|c| c.name).collect();
-        bail!("no case '{unknown}': {}; or --quick", all.join(", "));
-    }
-    let ground = Ground { quick, source: Arc::new(Source::make()?), snapshot: Snapshot::new() };
+    let wish = wish(arguments)?;
+    let ground = Ground {
+        quick: wish.quick,
+        viewers: wish.viewers,
+        source: Arc::new(Source::make()?),
+        snapshot: Snapshot::new(),
+    };
     println!(
         "Live streaming: servers in turn, server CPU from /proc (user and system), medians of the rounds\n"
     );
-    for case in CASES.iter().filter(|c| named.is_empty() || named.contains(&c.name)) {
-        let rows = rounds(case, &ground);
+    for case in &wish.cases {
+        let rows = rounds(case, &ground, wish.rounds);
         table::print(case.title, case.columns, &rows, case.wanted);
     }
     Ok(())
 }
 
+fn wish(arguments: &[String]) -> Result<Wish> {
+    let quick = arguments.iter().any(|a| a == "--quick");
+    let (rounds, viewers) = if quick { (1, VIEWERS_QUICK) } else { (ROUNDS, VIEWERS) };
+    let mut wish = Wish { quick, rounds, viewers, cases: Vec::new() };
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0);
+        match argument.as_str() {
+            "--quick" => {}
+            "--rounds" => wish.rounds = number().context("--rounds NUMBER")?,
+            "--viewers" => wish.viewers = number().context("--viewers NUMBER")?,
+            name => match CASES.iter().find(|c| c.name == name) {
+                Some(case) => wish.cases.push(case),
+                None => {
+                    let all: Vec<&str> = CASES.iter().map(|c| c.name).collect();
+                    bail!(
+                        "no case '{name}': {}; or --quick, --rounds NUMBER, --viewers NUMBER",
+                        all.join(", ")
+                    );
+                }
+            },
+        }
+    }
+    if wish.cases.is_empty() {
+        wish.cases = CASES.iter().collect();
+    }
+    let possible = descriptors()?.saturating_sub(DESCRIPTORS_BESIDE);
+    if wish.viewers > possible {
+        bail!("{} viewers need more files than a process may have here: at most {possible}", wish.viewers);
+    }
+    Ok(wish)
+}
+
 /// All rounds of a case: the servers in turn, each started anew.
-fn rounds(case: &Case, ground: &Ground) -> Vec<Row> {
+fn rounds(case: &Case, ground: &Ground, rounds: usize) -> Vec<Row> {
     let mut rows: Vec<Row> =
         case.parties.iter().map(|p| Row { label: p.label, rounds: Vec::new(), trouble: None }).collect();
-    for round in 0..if ground.quick { 1 } else { ROUNDS } {
+    for round in 0..rounds {
         for (party, row) in case.parties.iter().zip(&mut rows).filter(|(_, row)| row.trouble.is_none()) {
             match (case.measure)(ground, party) {
                 Ok(figures) => {
@@ -224,7 +271,6 @@ impl Party {
     }
 
     fn viewers(&self, ground: &Ground) -> usize {
-        let viewers = if ground.quick { VIEWERS_QUICK } else { VIEWERS };
-        if self.who == Who::Node { viewers.min(VIEWERS_NODE) } else { viewers }
+        if self.who == Who::Node { ground.viewers.min(VIEWERS_NODE) } else { ground.viewers }
     }
 }

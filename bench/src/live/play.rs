@@ -30,7 +30,7 @@ const READS_EVERY: usize = 25;
 /// What a broadcast holds of the past has filled by then.
 const FULL_AFTER: Duration = Duration::from_secs(13);
 /// How long all may take until they play.
-const PLAY_WITHIN: Duration = Duration::from_secs(60);
+const PLAY_WITHIN: Duration = Duration::from_secs(30);
 /// Pictures are read so much later, and more at one time.
 const PAUSE: Duration = Duration::from_millis(5);
 /// A viewer that got less of what was published has lost something.

@@ -186,6 +186,7 @@ fn yizhan(folder: &Path, rtmp: SocketAddr, http: SocketAddr) -> Result<Command> 
         "mqtt.tcp=127.0.0.1:0".to_owned(),
         "limits.address_connections_max=1000000".to_owned(),
         "limits.address_rate_max=1000000".to_owned(),
+        "live.access.address_viewers_max=0".to_owned(),
     ] {
         command.arg("--set").arg(setting);
     }
