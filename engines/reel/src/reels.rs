@@ -19,7 +19,7 @@ use crate::{
     Config, End, Keep, Progress, Reading, ReelError, Take,
     pool::Pool,
     recover::{Found, recover},
-    take::index_path,
+    take::{index_path, want_room},
 };
 
 /// Bytes of an app's, a broadcast's or an extension's name.
@@ -185,6 +185,17 @@ impl Reels {
         let take = Take::new(id.clone(), path, began, head, &self.0.config, self.0.pool.clone());
         takes.insert(id, Known::Live(began, take.progress()));
         Ok(take)
+    }
+
+    /// Whether a take could be begun now. Blocks as long as asking the disk takes.
+    ///
+    /// # Errors
+    /// The disk is full, or cannot be asked.
+    pub fn check_room(&self) -> Result<(), ReelError> {
+        let Config { folder, reserve_bytes, .. } = &self.0.config;
+        // One that is not there yet lies where its parent does.
+        let there = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(folder);
+        want_room(there, *reserve_bytes)
     }
 
     /// All takes, those of a broadcast from the oldest on; those of one app or of one broadcast, where these are named.

@@ -433,7 +433,8 @@ pub(crate) fn index_path(take: &Path) -> PathBuf {
     name.into()
 }
 
-fn want_room(at: &Path, reserve_bytes: u64) -> Result<(), ReelError> {
+/// Whether so much would stay free on the disk of this file or folder.
+pub(crate) fn want_room(at: &Path, reserve_bytes: u64) -> Result<(), ReelError> {
     let there = rustix::fs::statvfs(at).map_err(io::Error::from)?;
     if there.f_bavail.saturating_mul(there.f_frsize) < reserve_bytes {
         return Err(ReelError::Full);

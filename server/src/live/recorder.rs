@@ -217,12 +217,18 @@ impl Drop for Ended {
 
 impl service::Recorder for Recorder {
     fn set(&self, broadcast: Broadcast, on: bool) -> BoxFuture<'static, Result<(), String>> {
-        if on {
-            self.start(&broadcast, From::Key);
-        } else if let Some(running) = self.0.running.lock().get(broadcast.name()) {
-            running.stop.send_replace(true);
-        }
-        Box::pin(std::future::ready(Ok(())))
+        let this = self.clone();
+        Box::pin(async move {
+            if on {
+                let reels = this.0.reels.clone();
+                let room = tokio::task::spawn_blocking(move || reels.check_room()).await;
+                room.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+                this.start(&broadcast, From::Key);
+            } else if let Some(running) = this.0.running.lock().get(broadcast.name()) {
+                running.stop.send_replace(true);
+            }
+            Ok(())
+        })
     }
 
     fn is_on(&self, name: &Name) -> bool {

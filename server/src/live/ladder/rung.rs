@@ -230,6 +230,9 @@ impl Making {
             {
                 return NoMore(Some(error.to_string().into()));
             }
+            if let Some(reason) = publisher.as_ref().and_then(Publisher::told_to_go) {
+                return NoMore(Some(reason));
+            }
         }
     }
 

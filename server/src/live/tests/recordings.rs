@@ -203,6 +203,9 @@ async fn a_full_disk_ends_the_recording_and_not_the_broadcast() {
     until("the recording has ended", || !studio.recorder.is_on(&name("room"))).await;
     assert!(publisher.broadcast().is_on_air());
     assert_eq!(studio.recorder.reels().list(None, None), []);
+    assert_eq!(studio.recorder.failed(), 1);
+    let asked = studio.recorder.set(publisher.broadcast().clone(), true).await;
+    assert_eq!(asked, Err("the disk is full".into()));
 }
 
 #[tokio::test]

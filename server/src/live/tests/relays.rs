@@ -1,7 +1,8 @@
 //! Relays over HLS.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -99,6 +100,53 @@ async fn what_cannot_be_fetched_is_not_there_and_no_child_stays() {
     stage.run(relays.run());
     let room = ffmpeg.room();
     assert!(stage.media.wanted(now(), &name("nothing")).await.is_none());
+    until("no child is left", || ffmpeg.room() == room).await;
+    server.abort();
+}
+
+/// Takes what is PUT and remembers the paths.
+async fn receive() -> (String, Arc<Mutex<Vec<String>>>, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen = Arc::<Mutex<Vec<String>>>::default();
+    let noted = seen.clone();
+    let task = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let noted = noted.clone();
+            tokio::spawn(async move {
+                let mut all = Vec::new();
+                while let Ok(1..) = stream.read_buf(&mut all).await {
+                    // A body in chunks ends so.
+                    if all.ends_with(b"\r\n0\r\n\r\n") {
+                        let text = String::from_utf8_lossy(&all);
+                        noted.lock().push(text.lines().next().unwrap_or_default().to_owned());
+                        drop(stream.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await);
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (format!("http://{address}"), seen, task)
+}
+
+#[tokio::test]
+async fn what_is_on_air_is_put_where_a_relay_says_until_it_is_over() {
+    let Some(ffmpeg) = real().await else { return };
+    let (address, seen, server) = receive().await;
+    let mut stage = Stage::new(|_| ());
+    let relay = Relay { to: Some(Address::new(format!("{address}/up/{{name}}.m3u8"))), ..Relay::default() };
+    let relays = BTreeMap::from([("cdn".to_owned(), relay)]);
+    let relays = HlsRelays::new(&stage.media, &clock(), ffmpeg.clone(), &relays);
+    stage.run(relays.run());
+    let room = ffmpeg.room();
+    stage.play(&name("room"));
+    let is_there = |what: &str| seen.lock().iter().any(|line| line.starts_with(what));
+    until("a segment and the playlist are there", || {
+        is_there("PUT /up/room1") && is_there("PUT /up/room.m3u8 ")
+    })
+    .await;
+    stage.media.stop_all(now());
     until("no child is left", || ffmpeg.room() == room).await;
     server.abort();
 }
