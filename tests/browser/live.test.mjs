@@ -30,6 +30,9 @@ const SETTINGS = [
   'live.ladder.names=["stairs"]',
   'live.ladder.rungs=[{name="180p",side=180,bits_per_second=200000}]',
   'live.snapshots.every="1s"',
+  'live.apps=["live", "vip"]',
+  'live.access.app.vip.play="tokens"',
+  'live.tokens.secret="a secret of sixteen bytes or more"',
 ];
 /** A part of a segment. */
 const PART = /\.\d+\.m4s/;
@@ -134,14 +137,14 @@ describe('a broadcast', { skip: without, timeout: 15 * 60_000 }, () => {
   const onAir = async (name = 'room1') => (await ask('list')).broadcasts.find((each) => each.name === name);
 
   /** Sends a moving picture with a tone, as somebody's OBS would. */
-  function publish({ size = '640x360', rate = 25, name = 'room1' } = {}) {
+  function publish({ size = '640x360', rate = 25, app = 'live', name = 'room1' } = {}) {
     const child = spawn(
       FFMPEG,
       [
         ...['-hide_banner', '-loglevel', 'error', '-re'],
         ...['-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=${rate}`, '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000'],
         ...['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-g', String(2 * rate), '-b:v', '800k'],
-        ...['-c:a', 'aac', '-b:a', '96k', '-ac', '2', '-f', 'flv', `rtmp://127.0.0.1:${server.rtmp}/live/${name}`],
+        ...['-c:a', 'aac', '-b:a', '96k', '-ac', '2', '-f', 'flv', `rtmp://127.0.0.1:${server.rtmp}/${app}/${name}`],
       ],
       { stdio: ['pipe', 'ignore', 'pipe'] },
     );
@@ -202,6 +205,14 @@ describe('a broadcast', { skip: without, timeout: 15 * 60_000 }, () => {
     await isOnAir(360);
     await plays(at);
     await at.locator('.badge.on').waitFor();
+    const [loaded, announced] = await at.evaluate(() => [
+      performance
+        .getEntriesByType('resource')
+        .map((entry) => new URL(entry.name).pathname)
+        .filter((path) => path.endsWith('.js') && !path.includes('/vendor/') && path !== '/watch/~/main.js'),
+      [...document.querySelectorAll('link[rel=modulepreload]')].map((link) => link.getAttribute('href')),
+    ]);
+    assert.deepEqual([...new Set(loaded)].sort(), announced.sort(), 'index.html announces each module that the page imports');
     await eventually('a snapshot for lists', async () => (await fetch(`${server.origin}/live/room1.jpg`)).headers.get('content-type') === 'image/jpeg');
     await at.context().close();
   });
@@ -424,6 +435,25 @@ describe('a broadcast', { skip: without, timeout: 15 * 60_000 }, () => {
     await plays(at);
     await shot(at, 'quality');
     await at.context().close();
+    other.kill('SIGKILL');
+    await other.gone;
+  });
+
+  step('is closed to whom it is not for, and opens by a token, by HLS and by FLV', async () => {
+    const other = publish({ app: 'vip', name: 'salon' });
+    await isOnAir(360, 'salon');
+    const closed = await page();
+    await closed.goto(`${server.origin}/watch/vip/salon`);
+    await closed.locator('.veil.denied').waitFor();
+    await closed.context().close();
+    const { token } = await ask('token', { app: 'vip', name: 'salon', action: 'play', valid_s: 600 });
+    for (const protocol of ['llhls', 'flv']) {
+      const at = await page({}, { protocol });
+      await at.goto(`${server.origin}/watch/vip/salon?token=${encodeURIComponent(token)}`);
+      await plays(at, 10);
+      await at.locator('.badge.on').waitFor();
+      await at.context().close();
+    }
     other.kill('SIGKILL');
     await other.gone;
   });

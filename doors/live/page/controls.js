@@ -84,6 +84,36 @@ export class Controls {
     );
     stage.append(this.#facts);
 
+    this.#follow({ play, mute, volume, live, bullets, tune, gear, pip, chat, quality }, levels, menu);
+    new ResizeObserver(() => {
+      const width = stage.clientWidth;
+      stage.style.setProperty('--width', String(width));
+      stage.classList.toggle('narrow', width < 640);
+      stage.classList.toggle('slim', width < 520);
+    }).observe(stage);
+    const sayFull = () => {
+      const is = this.isFull;
+      stage.classList.toggle('is-full', is);
+      fill(full, icon(is ? 'small' : 'full'));
+      label(full, `${t(is ? 'full.leave' : 'full')} (F)`);
+    };
+    document.addEventListener('fullscreenchange', sayFull);
+    settings.language.watch(sayFull);
+
+    for (const event of ['pointermove', 'pointerdown', 'focusin']) stage.addEventListener(event, () => this.wake());
+    // A finger leaves whenever it is lifted.
+    stage.addEventListener('pointerleave', ({ pointerType }) => pointerType === 'mouse' && this.#rest());
+    document.addEventListener('keydown', (event) => this.#key(event));
+    setInterval(() => this.#drawFacts(), 1000);
+  }
+
+  /**
+   * Keeps what stands on the bar in line with the player and the settings.
+   * @param {{[name in 'play' | 'mute' | 'live' | 'bullets' | 'tune' | 'gear' | 'pip' | 'chat' | 'quality']: HTMLElement} & {volume: HTMLInputElement}} parts
+   * @param {Menu} levels @param {Menu} menu
+   */
+  #follow({ play, mute, volume, live, bullets, tune, gear, pip, chat, quality }, levels, menu) {
+    const player = this.#player;
     watchAll([player.state, settings.language], () => {
       const stopped = player.state.value === 'paused' || player.state.value === 'blocked';
       fill(play, icon(stopped ? 'play' : 'pause'));
@@ -125,27 +155,7 @@ export class Controls {
       label(quality, t('quality'));
       levels.redraw();
     });
-    new ResizeObserver(() => {
-      const width = stage.clientWidth;
-      stage.style.setProperty('--width', String(width));
-      stage.classList.toggle('narrow', width < 640);
-      stage.classList.toggle('slim', width < 520);
-    }).observe(stage);
-    const sayFull = () => {
-      const is = this.isFull;
-      stage.classList.toggle('is-full', is);
-      fill(full, icon(is ? 'small' : 'full'));
-      label(full, `${t(is ? 'full.leave' : 'full')} (F)`);
-    };
-    document.addEventListener('fullscreenchange', sayFull);
-    settings.language.watch(sayFull);
     for (const cell of [player.way, player.ways, settings.language]) cell.hear(() => menu.redraw());
-
-    for (const event of ['pointermove', 'pointerdown', 'focusin']) stage.addEventListener(event, () => this.wake());
-    // A finger leaves whenever it is lifted.
-    stage.addEventListener('pointerleave', ({ pointerType }) => pointerType === 'mouse' && this.#rest());
-    document.addEventListener('keydown', (event) => this.#key(event));
-    setInterval(() => this.#drawFacts(), 1000);
   }
 
   get isFull() {

@@ -51,6 +51,7 @@ export class Player {
   #query;
   /** @type {() => number} */ serverTime = () => Date.now();
   /** @type {Source | null} */ #source = null;
+  /** The account's token, once it was asked for. */ #bearer = '';
   /** Counts beginnings; what an older one tells is not heard. */ #turn = 0;
   #failures = 0;
   #wayAt = 0;
@@ -221,6 +222,7 @@ export class Player {
     const begin = {
       video: this.video,
       url: this.#address(way),
+      bearer: this.#bearer,
       serverTime: () => this.serverTime(),
       on: {
         levels: (/** @type {Level[]} */ levels, /** @type {boolean} */ auto) => {
@@ -260,7 +262,7 @@ export class Player {
   /** FLV has no list of what there is; the master playlist does. @param {number} turn */
   async #findRungs(turn) {
     try {
-      const answer = await fetch(`/${this.#app}/${this.#name}.m3u8${this.#query}`);
+      const answer = await fetch(`/${this.#app}/${this.#name}.m3u8${this.#query}`, this.#bearer ? { headers: { Authorization: `Bearer ${this.#bearer}` } } : {});
       const levels = answer.ok ? rungsOf(await answer.text()) : [];
       if (turn !== this.#turn) return;
       this.levels.value = levels.length > 1 ? levels : [];
@@ -307,6 +309,12 @@ export class Player {
       return;
     }
     if (what === 'denied') {
+      // Whoever is signed in says so only where it is asked for: what all may see, caches may keep.
+      const account = localStorage.getItem('yizhan.token');
+      if (account && !this.#bearer) {
+        this.#bearer = account;
+        return this.again();
+      }
       this.state.value = 'denied';
       return;
     }

@@ -28,7 +28,7 @@ export async function flvLibrary() {
 }
 
 /** @param {Begin} begin @param {string} rung which rung it is, `''` for the source @returns {Promise<Source | null>} */
-export async function flvSource({ video, url, on }, rung) {
+export async function flvSource({ video, url, bearer, on }, rung) {
   const mpegts = await flvLibrary();
   if (!mpegts) return null;
   const player = mpegts.createPlayer(
@@ -41,6 +41,7 @@ export async function flvSource({ video, url, on }, rung) {
       liveSyncMaxLatency: BEHIND_S,
       liveSyncTargetLatency: NEAR_S,
       liveSyncPlaybackRate: 1.15,
+      ...(bearer && { headers: { Authorization: `Bearer ${bearer}` } }),
     },
   );
   let codecs = '';

@@ -20,7 +20,7 @@ export async function hlsLibrary() {
 }
 
 /** @param {Begin} begin @param {{low: boolean}} how @returns {Promise<Source | null>} */
-export async function hlsSource({ video, url, serverTime, on }, { low }) {
+export async function hlsSource({ video, url, bearer, serverTime, on }, { low }) {
   const Hls = await hlsLibrary();
   if (!Hls) return null;
   const policy = (/** @type {number} */ retries) => ({
@@ -38,6 +38,7 @@ export async function hlsSource({ video, url, serverTime, on }, { low }) {
     liveDurationInfinity: true,
     maxLiveSyncPlaybackRate: low ? 1.1 : 1.05,
     capLevelToPlayerSize: true,
+    ...(bearer && { xhrSetup: (/** @type {XMLHttpRequest} */ request) => request.setRequestHeader('Authorization', `Bearer ${bearer}`) }),
     manifestLoadPolicy: policy(0),
     playlistLoadPolicy: policy(3),
     fragLoadPolicy: policy(3),

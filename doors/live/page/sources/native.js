@@ -12,7 +12,9 @@ export function playsNatively(video) {
 }
 
 /** @param {Begin} begin @returns {Source} */
-export function nativeSource({ video, url, serverTime, on }) {
+export function nativeSource({ video, url: plain, bearer, serverTime, on }) {
+  // The element sends no headers of ours.
+  const url = bearer && !plain.includes('?') ? `${plain}?token=${encodeURIComponent(bearer)}` : plain;
   const failed = async () => {
     const code = video.error?.code;
     // The element does not say what the server said.

@@ -12,7 +12,10 @@
  *   play: () => void, trouble: (what: Trouble, why: string) => void,
  * }} Ears
  */
-/** @typedef {{video: HTMLVideoElement, url: string, serverTime: () => number, on: Ears}} Begin */
+/**
+ * `bearer`: the account's token, where the server wants to know who watches; empty else.
+ * @typedef {{video: HTMLVideoElement, url: string, bearer: string, serverTime: () => number, on: Ears}} Begin
+ */
 /**
  * `edge`: where one is live, in the video's time. `delay`: how far behind the server it is, s. `leap`: how far one may
  * be behind before it leaps, s; left out where the library sees to it.
