@@ -265,6 +265,10 @@ impl Work {
                 (Way::To, _) => self.media.find(broadcast).is_some(),
             };
             if !goes_on {
+                if wish.way == Way::From {
+                    // Who waits for it need not wait longer.
+                    self.media.give_up(broadcast);
+                }
                 return;
             }
             self.one.backoff().pause(wish.status.failures().saturating_sub(1)).await;

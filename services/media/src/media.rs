@@ -57,9 +57,9 @@ struct Inner {
 pub type Fetcher = Arc<dyn Fn(&Name) -> bool + Send + Sync>;
 
 struct Wanted {
-    until: Instant,
     told: Instant,
-    waiting: Vec<oneshot::Sender<Broadcast>>,
+    /// Each with the time until it waits.
+    waiting: Vec<(Instant, oneshot::Sender<Broadcast>)>,
 }
 
 impl Media {
@@ -159,7 +159,7 @@ impl Media {
         self.0.totals.begun.one();
         self.tell(now.wall, What::OnAir(broadcast.clone()));
         if let Some(wanted) = self.0.wanted.lock().remove(name) {
-            for waiting in wanted.waiting {
+            for (_, waiting) in wanted.waiting {
                 // One that has gone meanwhile needs no answer.
                 drop(waiting.send(broadcast.clone()));
             }
@@ -222,16 +222,12 @@ impl Media {
         let (sender, receiver) = oneshot::channel();
         let mut wanted = self.0.wanted.lock();
         let is_new = !wanted.contains_key(name);
-        let place = wanted.entry(name.clone()).or_insert_with(|| Wanted {
-            until: now.steady,
-            told: now.steady,
-            waiting: Vec::new(),
-        });
+        let place =
+            wanted.entry(name.clone()).or_insert_with(|| Wanted { told: now.steady, waiting: Vec::new() });
         if place.waiting.len() >= WAITING_MAX {
             return None;
         }
-        place.until = place.until.max(now.steady + self.config().wanted_for);
-        place.waiting.push(sender);
+        place.waiting.push((now.steady + self.config().wanted_for, sender));
         let tell = is_new || now.steady.saturating_duration_since(place.told) >= WANTED_AGAIN;
         if tell {
             place.told = now.steady;
@@ -247,6 +243,12 @@ impl Media {
             self.tell(now.wall, What::Wanted(name.clone()));
         }
         Some(receiver)
+    }
+
+    /// It cannot be fetched now: who waits for it is told that it is not on air.
+    pub fn give_up(&self, name: &Name) {
+        // Those who waited hear it when their senders are dropped.
+        drop(self.0.wanted.lock().remove(name));
     }
 
     /// What happens from now on. A reader that has missed something looks at [`list`](Self::list) again.
@@ -267,8 +269,8 @@ impl Media {
             }
         }
         self.0.wanted.lock().retain(|_, wanted| {
-            wanted.waiting.retain(|waiting| !waiting.is_canceled());
-            !wanted.waiting.is_empty() && now.steady < wanted.until
+            wanted.waiting.retain(|(until, waiting)| now.steady < *until && !waiting.is_canceled());
+            !wanted.waiting.is_empty()
         });
     }
 
