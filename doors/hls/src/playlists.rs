@@ -68,9 +68,9 @@ fn has_mp3(setup: &Setup) -> bool {
 /// The stage of a broadcast, once it has anything to list.
 async fn begun(inner: &Inner, broadcast: &Broadcast, rendition: Rendition) -> Result<Arc<Stage>, Response> {
     let stage = inner.stage(broadcast);
-    if !stage.has(rendition, Awaited::Anything) {
+    if !stage.has(rendition, Awaited::Segment) {
         let until = inner.clock.now().steady + keep(stage.target_duration());
-        match stage.wait(rendition, Awaited::Anything, until).await {
+        match stage.wait(rendition, Awaited::Segment, until).await {
             Ok(true) => {}
             Ok(false) | Err(_) => return Err(busy()),
         }
@@ -264,9 +264,9 @@ async fn stage_of(inner: &Inner, name: &Name, rendition: Rendition) -> Result<Ar
         Rendition::Ts => ts::in_ts(&setup).map_err(|error| not_in_ts(&error.to_string()))?,
         Rendition::Video | Rendition::Audio => {}
     }
-    if !stage.has(rendition, Awaited::Anything) {
+    if !stage.has(rendition, Awaited::Segment) {
         let until = inner.clock.now().steady + keep(stage.target_duration());
-        if stage.wait(rendition, Awaited::Anything, until).await != Ok(true) {
+        if stage.wait(rendition, Awaited::Segment, until).await != Ok(true) {
             return Err(busy());
         }
     }
@@ -295,10 +295,9 @@ async fn try_manifest(inner: &Arc<Inner>, request: &Request, of: &str) -> Result
     let now = inner.clock.now();
     stage.touch(now);
     admitted.watch(inner, now, &stage.broadcast, stage.target_duration())?;
-    let whole = Awaited::Segment;
-    if !stage.has(rendition, whole) {
+    if !stage.has(rendition, Awaited::Segment) {
         let until = now.steady + keep(stage.target_duration());
-        if stage.wait(rendition, whole, until).await != Ok(true) {
+        if stage.wait(rendition, Awaited::Segment, until).await != Ok(true) {
             return Err(busy());
         }
     }

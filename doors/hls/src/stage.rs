@@ -99,13 +99,11 @@ impl Stage {
         now: Now,
     ) -> Self {
         let cut = cut(&config);
-        let inside = Inside {
-            packager: None,
-            unmatched: 0,
-            first: least,
-            window: Window::new(&config, cut),
-            pieces: Vec::new(),
-        };
+        let mut window = Window::new(&config, cut);
+        window.expect_keys(
+            broadcast.view().gop_millis.min(u64::try_from(cut.segment_max.as_millis()).unwrap_or(0)),
+        );
+        let inside = Inside { packager: None, unmatched: 0, first: least, window, pieces: Vec::new() };
         Self {
             broadcast,
             tag,

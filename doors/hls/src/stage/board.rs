@@ -10,9 +10,8 @@ use crate::{playlist::reload::Place, respond::Shown};
 /// What a request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Awaited {
-    /// A playlist that lists anything.
-    Anything,
-    /// A segment that is complete.
+    /// A segment that is complete: only then is it known how long they are, and what a playlist says of that never
+    /// changes (rfc8216bis §4.4.3.1).
     Segment,
     /// A playlist that lists this.
     Place(Place),

@@ -1,6 +1,6 @@
 //! The newest segments of a broadcast: as many as playlists list, and a few more for those who are slow.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use yizhan_media::{
     Kind, Setup,
@@ -35,6 +35,8 @@ pub(super) struct Window {
     pub(super) discontinuities: u64,
     /// No segment is longer, seconds; is never lowered.
     pub(super) target_duration: u64,
+    /// No part is longer, microseconds; is never lowered. More than the cut says only where one frame alone is longer.
+    part_target: u64,
     /// A moment on the broadcast's clock and on the wall's: the source's, where this is a rung.
     pub(super) clock: Option<(i64, u64)>,
     /// When the first segment of all began, microseconds since 1970.
@@ -103,6 +105,7 @@ impl Window {
             next: 0,
             discontinuities: 0,
             target_duration: config.segment.as_secs_f64().ceil() as u64,
+            part_target: u64::try_from(cut.part_max().as_micros()).unwrap_or(u64::MAX),
             clock: None,
             began: 0,
             runs: VecDeque::new(),
@@ -124,7 +127,18 @@ impl Window {
         }
     }
 
+    /// Key frames are this far apart, milliseconds: segments will be a multiple of it.
+    pub(super) fn expect_keys(&mut self, apart: u64) {
+        let target = u64::try_from(self.cut.segment.as_millis()).unwrap_or(u64::MAX);
+        if apart > 0 {
+            // What is meant as a divisor may be a little less.
+            let segment = target.saturating_sub(apart / 16).div_ceil(apart).max(1).saturating_mul(apart);
+            self.target_duration = self.target_duration.max(segment.saturating_add(500) / 1000);
+        }
+    }
+
     fn take_part(&mut self, part: Arc<Part>) {
+        self.part_target = self.part_target.max(u64::try_from(part.duration).unwrap_or(0));
         match &mut self.open {
             Some(open) if open.head.sequence == part.head.sequence => open.parts.push(part),
             _ => {
@@ -222,7 +236,6 @@ impl Window {
     pub(super) fn has(&self, edge: Edge, what: Awaited) -> bool {
         match what {
             _ if self.ended.is_some() => true,
-            Awaited::Anything => !self.kept.is_empty() || (self.cut.part.is_some() && edge.parts > 0),
             Awaited::Segment => !self.kept.is_empty(),
             Awaited::Place(place) => edge.has(place),
             Awaited::Part(segment, part) => {
@@ -235,7 +248,11 @@ impl Window {
     pub(super) fn rules(&self, rendition: Rendition) -> Rules {
         Rules {
             target_duration: self.target_duration,
-            part: self.cut.part.filter(|_| rendition != Rendition::Ts).map(|_| self.cut.part_max()),
+            part: self
+                .cut
+                .part
+                .filter(|_| rendition != Rendition::Ts)
+                .map(|_| Duration::from_micros(self.part_target)),
             independent: self.listed().all(|kept| kept.segment.independent),
         }
     }

@@ -171,6 +171,12 @@ impl Run {
 
     /// Cuts before a frame of the main track, which has just come and is decoded at `time`.
     fn cut_before(&mut self, cut: &Cut, time: i64, frame: &Frame, out: &mut Vec<Piece>) {
+        // The frame before was longer than thought: the part ends before it instead.
+        let over = cut.is_too_long(time - self.segment.part_start);
+        let before = self.main().and_then(Lane::before_newest);
+        if let Some(before) = before.filter(|before| over && *before > self.segment.part_start) {
+            self.cut_part(before, out);
+        }
         let begun = self.segment.head.start;
         let big = self.segment.bytes > SEGMENT_BYTES_MAX;
         if (frame.key && cut.ends_segment(begun, time)) || cut.ends_by_force(begun, time) || big {
@@ -178,13 +184,8 @@ impl Run {
             return;
         }
         let Some(lane) = self.main() else { return };
-        let (before, lasted) = (lane.before_newest(), lane.newest().map_or(0, |(_, lasted)| lasted));
+        let lasted = lane.newest().map_or(0, |(_, lasted)| lasted);
         let (samples, bytes) = lane.waiting();
-        // The frame before was longer than thought: the part ends before it instead.
-        let over = cut.is_too_long(time - self.segment.part_start);
-        if let Some(before) = before.filter(|before| over && *before > self.segment.part_start) {
-            self.cut_part(before, out);
-        }
         let full = samples >= PART_SAMPLES_MAX || bytes >= PART_BYTES_MAX;
         if full || cut.ends_part(time - self.segment.part_start, lasted) {
             self.cut_part(time, out);
