@@ -375,9 +375,7 @@ class Pusher:
                         return
                     self.rtmp.send(kind, body, now & 0xFFFFFFFF, self.rtmp.number, {AUDIO: 4, VIDEO: 6, DATA: 5}[kind])
                     self.sent += 1
-                    if self._swap is not None and is_key(kind, body):
-                        break
-                self._round = base + (source.length if self._swap is None else stamp + 40)
+                self._round = base + source.length
                 if self._swap is not None:
                     self.source, self._swap = self._swap, None
         except OSError as error:
@@ -403,4 +401,7 @@ class Pusher:
     def cut(self):
         self._stop.set()
         self._thread.join(5)
-        self.rtmp.cut()
+        try:
+            self.rtmp.cut()
+        except OSError:
+            pass

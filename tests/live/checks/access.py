@@ -226,3 +226,40 @@ def rule_hooks_are_asked_and_told_and_can_refuse(servers):
     finally:
         server.close()
         hooks.shutdown()
+
+
+def rule_recordings_snapshots_and_rungs_want_the_same_token(servers):
+    server = servers.shared(KEYED + '[live.record]\napps = ["live"]\nreserve_bytes = 0\n[live.snapshots]\nevery = "1s"\n[live.ladder]\napps = ["live"]\n[[live.ladder.rungs]]\nname = "low"\nside = 64\nbits_per_second = 60000\n', dev=False)
+    pusher = Pusher(server.rtmp, "fam-closed?key=family", media())
+    try:
+        good, expired = token("fam-closed"), token("fam-closed", -5)
+        listed = soon(lambda: (lambda found: found.json if found.status == 200 and any(found.json.values()) else None)(server.get(f"/record/live/fam-closed?token={good}")), lambda: f"recordings with a token: {server.get(f'/record/live/fam-closed?token={good}').status}", 8)
+        soon(lambda: server.get(f"/live/fam-closed.jpg?token={good}").status == 200, lambda: f"the snapshot with a token: {server.get(f'/live/fam-closed.jpg?token={good}').status}", 15)
+        first = (listed if isinstance(listed, list) else next(value for value in listed.values() if isinstance(value, list)))[0]
+        file = first.get("file") or first.get("name") or first["url"].rpartition("/")[2].partition("?")[0]
+        for path in ("/record/live/fam-closed", f"/record/live/fam-closed/{file}", "/live/fam-closed.jpg", "/live/fam-closed~low.flv", "/live/fam-closed~low/video.m3u8", "/live/fam-closed~low.m3u8", "/live/fam-closed~low.mpd"):
+            for why, query in (("none", ""), ("expired", f"?token={expired}"), ("another's", f"?token={token('fam-x')}")):
+                found = server.get(path + query, headers={"user-agent": f"{why}"})
+                expect(found.status in (401, 403), f"{path} with a token that is {why} was answered {found.status}")
+        same(server.get(f"/record/live/fam-closed/{file}?token={good}", headers={"range": "bytes=0-9"}).status, 206, "a recording with a token")
+    finally:
+        pusher.stop()
+
+
+def rule_strangers_may_not_do_what_leaders_may(servers):
+    server = servers.shared(KEYED + "# strangers\n", dev=False)
+    pusher = Pusher(server.rtmp, "fam-strange?key=family", media())
+    try:
+        soon(lambda: server.view("fam-strange"), "not on air")
+        here = {"app": "live", "name": "fam-strange"}
+        for operation, more in (("kick", {}), ("title", {"title": "mine"}), ("record", {"on": True}), ("token", {"action": "play"}), ("viewers", {}), ("mute", {"user": "x"}), ("ban", {"user": "x"}), ("chat", {"closed": True}), ("show", {}), ("list", {})):
+            found = server.ask(operation, admin=False, **({} if operation == "list" else here), **more)
+            if found.status < 300 and operation in ("show", "list"):
+                expect("127.0.0.1" not in found.text, f"{operation} tells strangers the publisher's address")
+            else:
+                expect(found.status in (401, 403), f"{operation} by a stranger was answered {found.status} {found.text[:200]}")
+        found = server.get("/v1/publish/live/live/fam-strange/chat", "POST", None, {"text": "hello"})
+        expect(found.status in (401, 403), f"a stranger's chat was answered {found.status}")
+        expect(pusher.error is None and not pusher.rtmp.closed, "the publisher was disturbed")
+    finally:
+        pusher.stop()

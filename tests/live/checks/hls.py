@@ -277,6 +277,45 @@ def rule_the_end_is_told_to_all_who_wait(servers):
         expect(ts.status == 404 or "ENDLIST" in ts.text, "the TS playlist has no end")
 
 
+def rule_a_name_that_is_on_air_again_after_its_end_has_a_live_playlist(servers):
+    with Show(servers, "again") as show:
+        before = show.media(segments=1)
+    server = show.server
+    soon(lambda: "ENDLIST" in server.get("/live/again/video.m3u8").text, "no end")
+    with Show(servers, "again", media(size="320x240")) as show:
+        soon(lambda: server.view("again"), "not on air")
+        found = soon(lambda: (lambda reply: reply if reply.status == 200 else None)(show.get("video.m3u8")), "no playlist")
+        now = Media(found.text).check()
+        expect(not now.ended, "the first playlist of the new broadcast has EXT-X-ENDLIST")
+        now = show.media(segments=1).check()
+        expect(now.sequence >= before.sequence, f"EXT-X-MEDIA-SEQUENCE went back from {before.sequence} to {now.sequence}")
+        expect(now.segments[0].uri not in [one.uri for one in before.segments], "a segment has the name of an older one")
+        same(show.server.get("/live/again.m3u8").text.count("320x240"), 1, "the size in the master")
+
+
+def rule_pictures_at_uneven_times_make_parts_that_keep_to_PART_TARGET(servers):
+    even = media()
+    import random
+    rng, late, tags = random.Random(3), 0, []
+    from place import Source
+    for kind, stamp, body in even.tags:
+        if kind == 9 and rng.random() < 0.1:
+            late += rng.choice((40, 80, 150))
+        tags.append((kind, stamp + late, body))
+    with Show(servers, "uneven", Source(tags, even.length + late)) as show:
+        before, end = None, time.monotonic() + 9
+        while time.monotonic() < end:
+            found = show.get("video.m3u8")
+            if found.status == 200:
+                now = Media(found.text)
+                for segment in [*now.segments, now.open]:
+                    for uri, duration, _ in segment.parts:
+                        expect(duration <= now.part_target + 1e-6, f"a part of {duration} s, PART-TARGET is {now.part_target} (4.4.3.7)")
+                before = now
+            time.sleep(0.2)
+        expect(before, "no playlist")
+
+
 def rule_ffmpeg_plays_every_form_without_a_word(servers):
     with Show(servers, "played") as show:
         show.media(segments=2)

@@ -572,3 +572,108 @@ def rule_a_publisher_that_sends_no_heads_or_garbage_media_harms_nobody(servers):
     server.get("/live/garbled.m3u8")
     rude.close()
     expect(server.is_up(), "the server is gone")
+
+
+def rule_players_commands_are_taken(servers):
+    server = servers.shared()
+    pusher = Pusher(server.rtmp, "commanded", media())
+    try:
+        on_air(server, "commanded")
+        viewer = Rtmp(server.rtmp)
+        viewer.play("commanded")
+        soon(lambda: len(viewer.media()) > 10, "nothing comes")
+        for command in (("receiveAudio", None, False), ("receiveVideo", None, True), ("seek", None, 1000), ("getStreamLength", None, "commanded"), ("_checkbw", None), ("FCSubscribe", None, "commanded"), ("nonsense", None), ("pause", None, True, 0), ("pause", None, False, 0),
+                        ("play", None, "commanded"), ("closeStream", None), ("play", None, "commanded")):
+            try:
+                viewer.command(*command, stream=viewer.number, channel=8)
+            except OSError:
+                break
+        time.sleep(1)
+        viewer.close()
+        gone = Rtmp(server.rtmp)
+        gone.play("never-there")
+        try:
+            same(gone.status()["level"], "error", "playing what is not on air")
+        except Closed:
+            pass
+        gone.close()
+        both = Rtmp(server.rtmp)
+        same(both.publish("bothways")["level"], "status", "publishing")
+        other = both.stream()
+        both.command("play", None, "commanded", stream=other, channel=8)
+        try:
+            both.status("NetStream.Play.Start", "NetStream.Play.Failed", "NetStream.Play.StreamNotFound", seconds=2)
+        except (Closed, Silent):
+            pass
+        both.close()
+        plays(server, "commanded")
+        expect(pusher.error is None, "the publisher was disturbed")
+    finally:
+        pusher.stop()
+
+
+def rule_a_viewer_that_was_asleep_goes_on_at_a_key_frame_of_now(servers):
+    server = servers.shared('[live]\nbehind_max = "1s"\n')
+    fat = media(size="640x480", extra=("-vf", "noise=alls=100:allf=t", "-b:v", "20M", "-qp", "8"), seconds=3)
+    pusher = Pusher(server.rtmp, "asleep", fat)
+    import socket
+    try:
+        on_air(server, "asleep")
+        line = socket.socket()
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        line.connect(("127.0.0.1", server.ports["http"]))
+        line.sendall(b"GET /live/asleep.flv HTTP/1.0\r\nhost: x\r\n\r\n")
+        time.sleep(6)
+        line.settimeout(1)
+        data, end = b"", time.monotonic() + 3
+        while time.monotonic() < end:
+            more = line.recv(1 << 20)
+            if not more:
+                break
+            data += more
+        line.close()
+        found = [tag for tag in tags(data.partition(b"\r\n\r\n")[2]) if tag[0] == VIDEO and tag[2][1] == 1]
+        gaps = [(before, after) for before, after in zip(found, found[1:]) if after[1] - before[1] > 400]
+        expect(gaps, f"nothing was skipped in {found[-1][1] - found[0][1]} ms")
+        expect(all(is_key(VIDEO, after[2]) for _, after in gaps), "it does not go on with a key frame")
+        expect((server.view("asleep")["detail"].get("asleep") or {}).get("skipped_blocks", 1) > 0, "the skip is not counted")
+    finally:
+        pusher.stop()
+
+
+def rule_ffmpeg_publishes_and_plays(servers):
+    import subprocess
+    from place import probe
+    server = servers.shared()
+    url = server.rtmp_url("byffmpeg")
+    child = subprocess.Popen(["ffmpeg", "-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=160x120:rate=25", "-f", "lavfi", "-i", "sine", "-t", "9", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-bf", "2", "-c:a", "aac", "-f", "flv", url], stderr=subprocess.PIPE)
+    try:
+        on_air(server, "byffmpeg")
+        time.sleep(1)
+        code, found, said = probe(url, "-rw_timeout", "8000000")
+        same((code, sorted(one["codec_name"] for one in found.get("streams", [])), said), (0, ["aac", "h264"], ""), "ffprobe by RTMP")
+        code, _, said = probe(url, "-t", "2", decode=True)
+        same((code, said), (0, ""), "ffmpeg by RTMP")
+        same((child.wait(20), child.stderr.read()), (0, b""), "how the publisher ended")
+        soon(lambda: server.view("byffmpeg") is None, "it is on air after its end", 5)
+    finally:
+        child.kill()
+
+
+def rule_gstreamer_publishes(servers):
+    import shutil
+    import subprocess
+    from place import NotHere
+    parts = ("x264enc", "rtmp2sink", "flvmux", "videotestsrc")
+    if not shutil.which("gst-inspect-1.0") or any(subprocess.run(["gst-inspect-1.0", part], capture_output=True).returncode for part in parts):
+        raise NotHere("GStreamer with x264enc and rtmp2sink is not there")
+    server = servers.shared()
+    child = subprocess.Popen(["gst-launch-1.0", "-q", "videotestsrc", "num-buffers=150", "is-live=true", "!", "video/x-raw,width=160,height=120,framerate=25/1", "!", "x264enc", "tune=zerolatency", "key-int-max=25", "!", "flvmux", "streamable=true", "!", "rtmp2sink", f"location={server.rtmp_url('bygst')}"],
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        on_air(server, "bygst")
+        got = server.flv("/live/bygst.flv", 2)
+        expect(sum(kind == VIDEO for kind, _, _ in tags(got.body)) > 20, "too few pictures")
+        same(child.wait(15), 0, "how it ended")
+    finally:
+        child.kill()
