@@ -49,8 +49,8 @@ export class Bullets {
   clear() {
     this.element.replaceChildren();
     this.#queue = [];
+    this.#lanes = [];
     this.#shown = 0;
-    this.#measure();
   }
 
   /** @param {Said} said */
@@ -76,12 +76,13 @@ export class Bullets {
     });
   }
 
+  /** Takes note of the picture's size. In another width all lie elsewhere, so those in the air are let go. */
   #measure() {
     const { width, height } = this.element.getBoundingClientRect();
-    if (width === this.#width && height === this.#height && this.element.firstChild) return;
+    const wider = width !== this.#width;
     this.#width = width;
     this.#height = height;
-    this.#lanes = [];
+    if (wider) this.clear();
   }
 
   /** The height of a lane, px. */
@@ -96,8 +97,7 @@ export class Bullets {
     const lane = this.#lane();
     const all = Math.max(1, Math.floor((this.#height - EDGE) / lane));
     while (this.#lanes.length < all) this.#lanes.push({ free: 0, empty: 0 });
-    this.#lanes.length = all;
-    if (said.place !== 'roll') return this.#stay(said, lane);
+    if (said.place !== 'roll') return this.#stay(said, lane, all);
     return this.#roll(said, lane, Math.max(1, Math.floor(all * HEIGHTS[settings.density.value])));
   }
 
@@ -121,15 +121,15 @@ export class Bullets {
     own.empty = Math.max(own.empty, now + delay + duration);
     element.style.setProperty('top', `${at * lane + EDGE}px`);
     const path = [{ transform: `translateX(${this.#width}px)` }, { transform: `translateX(${-width}px)` }];
-    this.#fly(element.animate(path, { duration, delay, fill: 'backwards' }), element);
+    this.#fly(element.animate(path, { duration, delay, fill: 'backwards' }), element, now);
     return true;
   }
 
-  /** @param {Said} said @param {number} lane */
-  #stay(said, lane) {
+  /** @param {Said} said @param {number} lane @param {number} all */
+  #stay(said, lane, all) {
     const now = performance.now();
     // The lowest ones lie under the bar.
-    const order = [...this.#lanes.keys()].slice(0, Math.max(1, this.#lanes.length - Math.ceil(BAR / lane)));
+    const order = [...this.#lanes.keys()].slice(0, Math.max(1, all - Math.ceil(BAR / lane)));
     if (said.place === 'bottom') order.reverse();
     let at = order.find((each) => (this.#lanes[each]?.empty ?? 0) <= now);
     if (at === undefined && said.mine) at = order[0];
@@ -143,7 +143,7 @@ export class Bullets {
     element.style.setProperty('top', `${at * lane + EDGE}px`);
     this.element.append(element);
     const shine = [{ opacity: 0 }, { opacity: 1, offset: 0.06 }, { opacity: 1, offset: 0.92 }, { opacity: 0 }];
-    this.#fly(element.animate(shine, { duration: STAY_MS }), element);
+    this.#fly(element.animate(shine, { duration: STAY_MS, fill: 'backwards' }), element, now);
     return true;
   }
 
@@ -154,9 +154,11 @@ export class Bullets {
     return element;
   }
 
-  /** @param {Animation} animation @param {HTMLElement} element */
-  #fly(animation, element) {
+  /** @param {Animation} animation @param {HTMLElement} element @param {number} at when it begins, ms */
+  #fly(animation, element, at) {
     this.#shown++;
+    // Else it would begin with the next frame, which may be late: and the one behind it would come too near.
+    animation.startTime = at;
     animation.onfinish = () => {
       if (!element.isConnected) return;
       element.remove();

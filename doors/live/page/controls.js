@@ -133,7 +133,7 @@ export class Controls {
       const delay = player.delay.value;
       const on = player.state.value === 'playing' || player.state.value === 'waiting';
       live.classList.toggle('late', !on || (delay ?? 0) > LATE_S);
-      if (text) text.textContent = t(player.state.value === 'off' ? 'off' : 'live');
+      if (text) text.textContent = t(['off', 'denied', 'failed', 'unsupported'].includes(player.state.value) ? 'off' : 'live');
       if (small) small.textContent = delay === null || !on ? '' : t('delay', { s: delay.toFixed(1) });
       label(live, delay === null ? t('live.go') : `${t('delay', { s: delay.toFixed(1) })}. ${t('delay.about')}`);
     });

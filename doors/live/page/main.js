@@ -24,6 +24,7 @@ const query = asked.has('token') ? `?${new URLSearchParams({ token: asked.get('t
 const room = new Room(app, name.split('~')[0] ?? name, asked.get('token') ?? '');
 const player = new Player(app, name, query);
 player.serverTime = room.serverTime;
+player.isOnAir = () => room.onAir.value?.lost === false;
 
 const stage = h('div', { class: 'stage', tabIndex: -1 });
 const notices = h('div', { class: 'notices', role: 'status' });
@@ -74,6 +75,8 @@ async function copyLink() {
 room.onSaid((said) => bullets.show(said));
 room.onGift((given) => gifts.show(given));
 room.onAir.hear((onAir) => player.sayOnAir(Boolean(onAir)));
+// Whoever signs in in another tab may perhaps watch now.
+room.user.hear(() => player.state.value === 'denied' && player.again());
 
 settings.theme.watch((theme) => (document.documentElement.dataset['theme'] = theme));
 settings.chat.watch((on) => document.documentElement.classList.toggle('no-chat', !on));
@@ -88,6 +91,8 @@ watchAll([room.title, room.onAir, settings.language], () => {
 });
 watchAll([room.viewers, room.onAir, player.state, settings.language], () => {
   const on = room.onAir.value ? true : room.onAir.value === undefined ? player.state.value === 'playing' : false;
+  // Where one may not even look, it is not known.
+  badge.hidden = room.onAir.value === undefined && !on;
   badge.textContent = t(on ? 'live' : 'off');
   badge.classList.toggle('on', on);
   const n = room.viewers.value;
@@ -129,7 +134,7 @@ function drawVeil() {
     fill(veil, h('span', { class: 'round' }, icon('off')), h('p', null, t(seen ? 'veil.ended' : 'veil.off')), h('small', null, t(seen ? 'veil.ended.text' : 'veil.off.text')));
   } else if (state === 'paused' || state === 'blocked') {
     fill(veil, h('button', { type: 'button', class: 'big', 'aria-label': t('veil.play'), on: { click: () => player.play() } }, icon('play')));
-  } else if (state === 'denied') fill(veil, h('span', { class: 'round' }, icon('lock')), h('p', null, t('veil.denied')), h('small', null, t('veil.denied.text')), again());
+  } else if (state === 'denied') fill(veil, h('span', { class: 'round' }, icon('lock')), h('p', null, t('veil.denied')), h('small', null, t('veil.denied.text')), room.isGuest ? h('a', { href: '/', target: '_blank', rel: 'noopener' }, t('chat.signin')) : null, again());
   else if (state === 'failed') fill(veil, h('span', { class: 'round' }, icon('alert')), h('p', null, t('veil.failed')), h('small', null, player.problem.value), again());
   else if (state === 'unsupported') fill(veil, h('span', { class: 'round' }, icon('alert')), h('p', null, t('veil.failed')), h('small', null, t('veil.unsupported')));
 }

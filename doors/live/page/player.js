@@ -27,6 +27,8 @@ const WELL_MS = 6000;
 const AGAIN_MAX_S = 8;
 /** Where nothing is on air, it looks again after this, s. */
 const OFF_AGAIN_S = 4;
+/** While the hub says that there is a publisher, it is asked again so often before it counts as off. */
+const OFF_BELIEVED_MAX = 3;
 /** A way that fails so often in a row is given up for the next one. */
 const FAILURES_MAX = 2;
 /** Paused for longer than this, it goes on live, ms. */
@@ -50,6 +52,7 @@ export class Player {
   #name;
   #query;
   /** @type {() => number} */ serverTime = () => Date.now();
+  /** Whether the hub says that there is a publisher. @type {() => boolean} */ isOnAir = () => false;
   /** @type {Source | null} */ #source = null;
   /** The account's token, once it was asked for. */ #bearer = '';
   /** Counts beginnings; what an older one tells is not heard. */ #turn = 0;
@@ -303,7 +306,8 @@ export class Player {
   /** @param {Trouble} what @param {string} why */
   #trouble(what, why) {
     this.#stop();
-    if (what === 'off') {
+    // A rung may end where the broadcast does not.
+    if (what === 'off' && !(this.isOnAir() && this.#failures < OFF_BELIEVED_MAX)) {
       this.state.value = 'off';
       this.#later(OFF_AGAIN_S);
       return;

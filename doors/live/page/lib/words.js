@@ -102,7 +102,7 @@ const WORDS = {
   'veil.lost.text': ['It goes on as soon as they are back.', '恢复后将自动继续播放。'],
   'veil.failed': ['It cannot be played', '无法播放'],
   'veil.denied': ['You may not watch this', '您无权观看'],
-  'veil.denied.text': ['The link has expired, or needs a ticket.', '链接已过期，或需要凭证。'],
+  'veil.denied.text': ['The link has expired, or this is for members only.', '链接已过期，或仅限会员观看。'],
   'veil.unsupported': ['This browser plays none of the forms that this broadcast comes in.', '此浏览器不支持该直播的任何播放格式。'],
   'veil.again': ['Try again', '重试'],
   'veil.play': ['Play', '播放'],
