@@ -388,6 +388,15 @@ impl Config {
         compare("hls", self.hls != new.hls);
         compare("relay", self.relays != new.relays);
         compare("live.hooks", self.live.hooks != new.live.hooks);
+        let place = |config: &Self| (config.live.record.folder.clone(), config.live.record.reserve_bytes);
+        compare("live.record", place(self) != place(new));
+        let tool = |config: &Self| {
+            let ladder = &config.live.ladder;
+            (ladder.ffmpeg.clone(), ladder.children_max, ladder.nice)
+        };
+        // Looked for at the start only, where something needs it.
+        let needs = |config: &Self| !config.live.ladder.apps.is_empty() || config.live.snapshots.is_on();
+        compare("live.ladder", tool(self) != tool(new) || (needs(new) && !needs(self)));
     }
 
     /// The spaces as they are, with the limits that the new config has for those on disk.

@@ -29,7 +29,7 @@ use yizhan_media::{
 use yizhan_ring::{Limits, Reader, Ring};
 use yizhan_talk::{Clock, Counter};
 
-use self::rung::{Done, Making};
+use self::rung::{Done, Making, Seen};
 
 /// How often viewers are looked for whose protocol wants all rungs at once.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -236,7 +236,7 @@ impl Ladder {
             name: name.clone(),
             planned,
             wanted: wanted.subscribe(),
-            seen: Mutex::new(now),
+            seen: Mutex::new(Seen { at: now, came: false }),
             stop: stop.subscribe(),
             ladder: Arc::downgrade(&self.0),
         };

@@ -55,6 +55,8 @@ struct Inner {
 
 struct Running {
     of: u64,
+    /// Another one for each recording.
+    number: u64,
     stop: watch::Sender<bool>,
 }
 
@@ -151,9 +153,11 @@ impl Recorder {
 
     fn start(&self, broadcast: &Broadcast, from: From) {
         let mut all = self.0.running.lock();
-        if all.get(broadcast.name()).is_some_and(|running| running.of == broadcast.id()) {
+        let goes_on = |running: &Running| running.of == broadcast.id() && !*running.stop.borrow();
+        if all.get(broadcast.name()).is_some_and(goes_on) {
             return;
         }
+        let number = self.0.media.next_id();
         let stop = watch::channel(false).0;
         let writing = Writing {
             source: broadcast.clone(),
@@ -164,13 +168,13 @@ impl Recorder {
             on_file: self.0.on_file.clone(),
             stop: stop.subscribe(),
         };
-        // One that goes on is of a broadcast that has ended just now: it ends by itself.
-        all.insert(broadcast.name().clone(), Running { of: broadcast.id(), stop });
+        // One that is there still is just ending.
+        all.insert(broadcast.name().clone(), Running { of: broadcast.id(), number, stop });
         drop(all);
         info!(broadcast = %broadcast.name(), "a recording begins");
         let (inner, broadcast) = (Arc::downgrade(&self.0), broadcast.clone());
         tokio::spawn(async move {
-            let ended = Ended { inner, broadcast };
+            let ended = Ended { inner, broadcast, number };
             if let Err(why) = writing.run().await {
                 if let Some(inner) = ended.inner.upgrade() {
                     inner.failed.one();
@@ -200,13 +204,14 @@ impl Recorder {
 struct Ended {
     inner: Weak<Inner>,
     broadcast: Broadcast,
+    number: u64,
 }
 
 impl Drop for Ended {
     fn drop(&mut self) {
         let Some(inner) = self.inner.upgrade() else { return };
         let mut all = inner.running.lock();
-        if all.get(self.broadcast.name()).is_some_and(|running| running.of == self.broadcast.id()) {
+        if all.get(self.broadcast.name()).is_some_and(|running| running.number == self.number) {
             all.remove(self.broadcast.name());
         }
         drop(all);
@@ -232,6 +237,6 @@ impl service::Recorder for Recorder {
     }
 
     fn is_on(&self, name: &Name) -> bool {
-        self.0.running.lock().contains_key(name)
+        self.0.running.lock().get(name).is_some_and(|running| !*running.stop.borrow())
     }
 }

@@ -199,15 +199,15 @@ impl HlsRelays {
             return std::future::pending().await;
         }
         let mut looks = interval(LOOK_EVERY);
+        // Who waits for its first pictures is no viewer yet.
+        let mut came = false;
         loop {
             looks.tick().await;
             let on_air = self.0.media.rungs(&place.1);
             let is_watched = on_air.iter().any(|broadcast| broadcast.viewer_count() > 0);
-            // Who waits for it to begin is no viewer yet.
-            let linger = match on_air.is_empty() {
-                true => config.linger.max(self.0.media.config().wanted_for),
-                false => config.linger,
-            };
+            came |= is_watched;
+            let linger =
+                if came { config.linger } else { config.linger.max(self.0.media.config().wanted_for) };
             let mut running = self.0.running.lock();
             let Some(wanted) = running.get_mut(place) else { return };
             if is_watched {

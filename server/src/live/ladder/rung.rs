@@ -70,9 +70,17 @@ pub(super) struct Making {
     pub(super) planned: Planned,
     pub(super) wanted: watch::Receiver<Instant>,
     /// When somebody was seen watching last.
-    pub(super) seen: Mutex<Instant>,
+    pub(super) seen: Mutex<Seen>,
     pub(super) stop: watch::Receiver<Option<Done>>,
     pub(super) ladder: Weak<Inner>,
+}
+
+/// Who was seen watching a rung.
+pub(super) struct Seen {
+    /// When somebody was, or asked for it.
+    pub(super) at: Instant,
+    /// Somebody has been since it was asked for: who waits for its first pictures is no viewer yet.
+    pub(super) came: bool,
 }
 
 /// How one child ended.
@@ -248,15 +256,17 @@ impl Making {
             }
             let now = Instant::now();
             let (config, rung) = (self.media.config(), self.media.find(&self.name));
-            let is_watched = rung.as_ref().is_some_and(|rung| rung.viewer_count() > 0);
-            // Who waits for it to begin is no viewer yet.
-            let linger = match rung {
-                Some(_) => config.ladder.linger,
-                None => config.ladder.linger.max(config.wanted_for),
-            };
+            let is_watched = rung.is_some_and(|rung| rung.viewer_count() > 0);
             let mut seen = self.seen.lock();
-            *seen = if is_watched { now } else { seen.max(*self.wanted.borrow()) };
-            if now.duration_since(*seen) > linger {
+            let wanted = *self.wanted.borrow();
+            if is_watched {
+                *seen = Seen { at: now, came: true };
+            } else if wanted > seen.at {
+                *seen = Seen { at: wanted, came: false };
+            }
+            let linger = config.ladder.linger;
+            let linger = if seen.came { linger } else { linger.max(config.wanted_for) };
+            if now.duration_since(seen.at) > linger {
                 return Done::Unwatched;
             }
         }

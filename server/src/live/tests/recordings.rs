@@ -155,7 +155,12 @@ async fn a_recording_plays_from_anywhere_while_it_is_written() {
     assert!(shelf.open(&name("room"), "1.mp4").await.unwrap().is_none());
     assert!(shelf.open(&name("room"), "x").await.unwrap().is_none());
     studio.recorder.set(publisher.broadcast().clone(), false).await.unwrap();
+    assert!(!studio.recorder.is_on(&name("room")), "it is off when it was told to be");
+    studio.recorder.set(publisher.broadcast().clone(), true).await.unwrap();
+    assert!(studio.recorder.is_on(&name("room")), "and on again, in another file");
     studio.files(1).await;
+    studio.recorder.set(publisher.broadcast().clone(), false).await.unwrap();
+    studio.files(2).await;
     assert!(publisher.broadcast().is_on_air(), "{first}");
 }
 
