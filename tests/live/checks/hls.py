@@ -413,3 +413,36 @@ def rule_a_viewer_is_counted_by_its_session_and_goes(servers):
             show.get("video.m3u8", headers={"cookie": cookie})
         views = show.server.ask("viewers", app="live", name="counted").json
         expect(len(str(views)) > 10, f"nobody is counted: {views}")
+
+
+def rule_after_a_reconnect_every_form_plays_on_and_the_MPD_has_a_period_more(servers):
+    server = servers.shared()
+    first = Pusher(server.rtmp, "rejoined", media())
+    second = None
+    try:
+        for file in ("video.m3u8", "ts.m3u8"):
+            soon(lambda: "#EXTINF" in server.get(f"/live/rejoined/{file}").text, f"no segment in {file}")
+        soon(lambda: "<S " in server.get("/live/rejoined.mpd").text, "no MPD")
+        first.cut()
+        time.sleep(1.2)
+        second = Pusher(server.rtmp, "rejoined", media(size="320x240"), begin=5_000_000)
+        shows = {}
+
+        def ready():
+            for file in ("video.m3u8", "audio.m3u8", "ts.m3u8"):
+                shows[file] = Media(server.get(f"/live/rejoined/{file}").text).check()
+            return all(any(one.discontinuity for one in found.segments) and not found.segments[-1].discontinuity for found in shows.values())
+        soon(ready, lambda: f"no discontinuity: {[found.text[-300:] for found in shows.values()]}", 12)
+        same(len({(found.discontinuities, tuple(one.number for one in found.segments if one.discontinuity)) for found in shows.values()} | set()), 1, "places of the discontinuity in the three playlists")
+        root, periods = mpd(server.get("/live/rejoined.mpd").text)
+        expect(len(periods) == 2, f"{len(periods)} periods: {[(one[0], one[1]) for one in periods]}")
+        for _, _, representations in periods:
+            for init, segments, _ in representations.values():
+                for url in [init, *[one[0] for one in segments]]:
+                    same(server.get("/live/" + url).status, 200, url)
+        for file in ("rejoined.ts.m3u8", "rejoined.mpd"):
+            code, found, said = probe(f"{server.base}/live/{file}", seconds=30)
+            expect(code == 0 and len(found.get("streams", [])) >= 2, f"{file}: {code} {said}")
+    finally:
+        if second:
+            second.stop()
