@@ -147,6 +147,10 @@ impl HlsRelays {
         loop {
             let begun = Instant::now();
             let why = self.fetch_once(&url, &place.1).await;
+            if self.0.media.find(&place.1).is_none() {
+                // Who waits for it hears at once that it is not there.
+                self.0.media.give_up(&place.1);
+            }
             let wait = back_off.after(begun.elapsed());
             warn!(relay = place.0, broadcast = %place.1, why = mask(&why), ?wait, "fetching over HLS ended, and is tried again");
             sleep(wait).await;

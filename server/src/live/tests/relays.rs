@@ -14,7 +14,7 @@ use yizhan_media::{
 
 use super::{
     super::relay::HlsRelays,
-    support::{Stage, clock, frames, keys, name, now, real, run, until},
+    support::{SOON, Stage, clock, frames, keys, name, now, real, run, until},
 };
 
 /// Serves the files of a folder over HTTP, as far as ffmpeg needs it.
@@ -89,7 +89,7 @@ async fn what_cannot_be_fetched_is_not_there_and_no_child_stays() {
     let Some(ffmpeg) = real().await else { return };
     let folder = tempfile::tempdir().unwrap();
     let (address, server) = serve(folder.path()).await;
-    let mut stage = Stage::new(|config| config.wanted_for = Duration::from_secs(1));
+    let mut stage = Stage::new(|config| config.wanted_for = Duration::from_secs(60));
     let relay = Relay {
         from: Some(Address::new(format!("{address}/{{name}}.m3u8"))),
         linger: Duration::from_secs(1),
@@ -99,7 +99,9 @@ async fn what_cannot_be_fetched_is_not_there_and_no_child_stays() {
     let relays = HlsRelays::new(&stage.media, &clock(), ffmpeg.clone(), &relays);
     stage.run(relays.run());
     let room = ffmpeg.room();
-    assert!(stage.media.wanted(now(), &name("nothing")).await.is_none());
+    let wanted = tokio::time::timeout(SOON, stage.media.wanted(now(), &name("nothing"))).await;
+    assert!(wanted.expect("nobody waits for what is not there").is_none());
+    drop(stage);
     until("no child is left", || ffmpeg.room() == room).await;
     server.abort();
 }
