@@ -96,6 +96,8 @@ pub(super) struct Viewer {
     pub(super) pictures: u64,
     /// Pictures that never came.
     pub(super) missing: u64,
+    /// Pictures that came later than [`BEHIND`] after they were published.
+    pub(super) late: u64,
     /// How old its newest picture was when it came.
     newest_age: Option<Duration>,
 }
@@ -174,6 +176,7 @@ impl Crowd {
             expected: None,
             pictures: 0,
             missing: 0,
+            late: 0,
             newest_age: None,
         });
         Ok(())
@@ -197,6 +200,10 @@ impl Crowd {
         for event in &self.events {
             let viewer = &mut self.viewers[event.token().0];
             all.read(viewer).with_context(|| format!("viewer {}", event.token().0))?;
+            // Its end may have come with the last bytes, which were fewer than there was room for.
+            if event.is_read_closed() {
+                bail!("viewer {}: the server closed after {} bytes", event.token().0, viewer.total);
+            }
         }
         self.published.check()
     }
@@ -240,7 +247,7 @@ impl Crowd {
     pub(super) fn reset(&mut self) {
         for viewer in &mut self.viewers {
             viewer.before = viewer.total;
-            (viewer.pictures, viewer.missing) = (0, 0);
+            (viewer.pictures, viewer.missing, viewer.late) = (0, 0, 0);
         }
         self.delays.reset();
     }
@@ -359,6 +366,7 @@ impl Reading<'_> {
             if let Some(age) = self.published.age(mark.number, now) {
                 viewer.newest_age = Some(age);
                 if mark.number >= viewer.joined {
+                    viewer.late += u64::from(age > BEHIND);
                     self.delays.saturating_record(age.as_micros() as u64);
                 }
             }
