@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
-use yizhan_media::{Broadcast, Codec, Detail, Name, Setup, ts};
+use yizhan_media::{Broadcast, Codec, Detail, Name, Refused, Setup, ts};
 use yizhan_net::{Request, Response, reply};
 
 use crate::{
-    admit::{Admitted, admit, keep, name, on_air},
+    admit::{Admitted, admit, keep, name, on_air, refusal},
     door::{Inner, fleeting, nothing},
     names::{Entry, File, Rendition},
     playlist::{
@@ -23,6 +23,8 @@ use crate::{
 
 /// The rate of a rendition of which nothing is known yet, bits a second.
 const UNKNOWN_RATE: u64 = 1_000_000;
+/// What the target duration counts more while somebody waits for a first playlist, seconds.
+const WAIT_SECONDS: u64 = 10;
 
 /// `/{app}/{name}.m3u8`, `/{app}/{name}.ts.m3u8`
 pub(crate) async fn master(inner: &Arc<Inner>, request: &Request, of: &str, entry: Entry) -> Response {
@@ -74,6 +76,9 @@ async fn begun(inner: &Inner, broadcast: &Broadcast, rendition: Rendition) -> Re
             Ok(true) => {}
             Ok(false) | Err(_) => return Err(busy()),
         }
+    }
+    if stage.ended_empty() {
+        return Err(fleeting(refusal(&Refused::NotOnAir)));
     }
     Ok(stage)
 }
@@ -212,10 +217,15 @@ async fn try_media(
     let name = name(request, request.param("file"))?;
     let wish = Wish::read(request.query()).map_err(|error| bad(&error))?;
     let admitted = admit(inner, request, &name, "hls").await?;
-    let stage = stage_of(inner, &name, rendition).await?;
-    let target = stage.target_duration();
+    let stage = stage_of(inner, &name).await?;
     let now = inner.clock.now();
     stage.touch(now);
+    if !stage.has(rendition, Awaited::Segment) {
+        // Who waits for the first playlist counts already: a rung that nobody watches is ended.
+        admitted.watch(inner, now, &stage.broadcast, stage.target_duration() + WAIT_SECONDS)?;
+    }
+    ready(inner, &stage, rendition).await?;
+    let (now, target) = (inner.clock.now(), stage.target_duration());
     admitted.watch(inner, now, &stage.broadcast, target)?;
     if let Some(place) = wish.until {
         let edge = stage.edge(rendition);
@@ -247,30 +257,32 @@ fn seconds(seconds: u64) -> HeaderValue {
         .unwrap_or(HeaderValue::from_static("no-cache"))
 }
 
-/// The stage of a broadcast that is on air, or of one that has just ended, once this rendition of it can be listed.
-async fn stage_of(inner: &Inner, name: &Name, rendition: Rendition) -> Result<Arc<Stage>, Response> {
-    let ended = || inner.stages.find(name).filter(|stage| stage.has_ended());
-    let stage = match inner.media.find(name) {
-        Some(broadcast) => begun(inner, &broadcast, Rendition::Ts).await?,
-        None => match ended() {
-            Some(stage) => stage,
-            None => begun(inner, &on_air(inner, name).await?, Rendition::Ts).await?,
-        },
-    };
-    let setup = stage.setup();
-    match rendition {
-        Rendition::Video if setup.video.is_none() => return Err(nothing()),
-        Rendition::Audio if setup.audio.is_none() => return Err(nothing()),
-        Rendition::Ts => ts::in_ts(&setup).map_err(|error| not_in_ts(&error.to_string()))?,
-        Rendition::Video | Rendition::Audio => {}
+/// The stage of a broadcast that is on air or that somebody fetches, or of one that has just ended.
+async fn stage_of(inner: &Inner, name: &Name) -> Result<Arc<Stage>, Response> {
+    match on_air(inner, name).await {
+        Ok(broadcast) => Ok(inner.stage(&broadcast)),
+        Err(response) => inner.stages.find(name).filter(|stage| stage.has_ended()).ok_or(response),
     }
+}
+
+/// Waits until a rendition can be listed.
+async fn ready(inner: &Inner, stage: &Stage, rendition: Rendition) -> Result<(), Response> {
     if !stage.has(rendition, Awaited::Segment) {
         let until = inner.clock.now().steady + keep(stage.target_duration());
         if stage.wait(rendition, Awaited::Segment, until).await != Ok(true) {
             return Err(busy());
         }
     }
-    Ok(stage)
+    if stage.ended_empty() {
+        return Err(fleeting(refusal(&Refused::NotOnAir)));
+    }
+    let setup = stage.setup();
+    match rendition {
+        Rendition::Video if setup.video.is_none() => Err(nothing()),
+        Rendition::Audio if setup.audio.is_none() => Err(nothing()),
+        Rendition::Ts => ts::in_ts(&setup).map_err(|error| not_in_ts(&error.to_string())),
+        Rendition::Video | Rendition::Audio => Ok(()),
+    }
 }
 
 /// `/{app}/{name}.mpd`
@@ -281,26 +293,21 @@ pub(crate) async fn manifest(inner: &Arc<Inner>, request: &Request, of: &str) ->
 async fn try_manifest(inner: &Arc<Inner>, request: &Request, of: &str) -> Result<Response, Response> {
     let name = name(request, of)?;
     let admitted: Admitted = admit(inner, request, &name, "dash").await?;
-    // Complete segments only: a manifest lists no parts.
-    let rendition = Rendition::Ts;
-    let stage = match inner
-        .media
-        .find(&name)
-        .or_else(|| inner.stages.find(&name).map(|stage| stage.broadcast.clone()))
-    {
-        Some(broadcast) if broadcast.has_ended() => inner.stages.find(&name).ok_or_else(nothing)?,
-        Some(broadcast) => inner.stage(&broadcast),
-        None => inner.stage(&on_air(inner, &name).await?),
-    };
+    let stage = stage_of(inner, &name).await?;
     let now = inner.clock.now();
     stage.touch(now);
-    admitted.watch(inner, now, &stage.broadcast, stage.target_duration())?;
-    if !stage.has(rendition, Awaited::Segment) {
+    // Complete segments only: a manifest lists no parts.
+    if !stage.has(Rendition::Ts, Awaited::Segment) {
+        admitted.watch(inner, now, &stage.broadcast, stage.target_duration() + WAIT_SECONDS)?;
         let until = now.steady + keep(stage.target_duration());
-        if stage.wait(rendition, Awaited::Segment, until).await != Ok(true) {
+        if stage.wait(Rendition::Ts, Awaited::Segment, until).await != Ok(true) {
             return Err(busy());
         }
     }
+    if stage.ended_empty() {
+        return Err(fleeting(refusal(&Refused::NotOnAir)));
+    }
+    admitted.watch(inner, inner.clock.now(), &stage.broadcast, stage.target_duration())?;
     let rungs = inner.media.rungs(&name).into_iter().filter(|rung| rung.name() != &name && !rung.has_ended());
     let rungs: Vec<_> = rungs.map(|rung| inner.stage(&rung)).collect();
     let cache = if inner.config.sessions { "no-cache" } else { "public, max-age=1" };

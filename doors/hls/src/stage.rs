@@ -48,6 +48,11 @@ const MATCH_MICROS: u64 = 100_000;
 /// stands still for minutes at a number like that of the seconds since 1970).
 const DISCONTINUITIES_FIRST_MAX: u64 = 8_192;
 
+/// How long a rung's frames wait for their source's segment, microseconds.
+const HELD_MICROS: i64 = 3_000_000;
+/// And how many of them.
+const HELD_MAX: usize = 2_048;
+
 /// Where the numbers of a run begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Numbers {
@@ -77,9 +82,23 @@ struct Inside {
     /// `None` until a rung's first segment has found its place.
     packager: Option<Packager>,
     unmatched: u32,
+    /// A rung's frames until then.
+    held: Vec<Arc<Frame>>,
     first: Numbers,
     window: Window,
     pieces: Vec<Piece>,
+}
+
+impl Inside {
+    /// By the clock, so that numbers do not go back when the server begins anew.
+    fn number_by_clock(&mut self, frame: &Frame, cut: Cut) {
+        let slot = u64::try_from(cut.segment.as_micros()).unwrap_or(u64::MAX).max(1);
+        self.first.segment = self.first.segment.max(frame.at.0 / slot);
+        // hls.js counts from 0 up to it, so it is small.
+        let discontinuities = frame.at.0 / 1_000_000 % DISCONTINUITIES_FIRST_MAX;
+        self.first.discontinuities = self.first.discontinuities.max(discontinuities);
+        self.window.discontinuities = self.first.discontinuities;
+    }
 }
 
 impl std::fmt::Debug for Stage {
@@ -103,7 +122,14 @@ impl Stage {
         window.expect_keys(
             broadcast.view().gop_millis.min(u64::try_from(cut.segment_max.as_millis()).unwrap_or(0)),
         );
-        let inside = Inside { packager: None, unmatched: 0, first: least, window, pieces: Vec::new() };
+        let inside = Inside {
+            packager: None,
+            unmatched: 0,
+            held: Vec::new(),
+            first: least,
+            window,
+            pieces: Vec::new(),
+        };
         Self {
             broadcast,
             tag,
@@ -126,11 +152,11 @@ impl Stage {
             packager.lost(&mut inside.pieces);
         }
         for frame in frames {
-            if inside.packager.is_none() {
-                inside.packager = self.place(frame, inside);
-            }
             if let Some(packager) = &mut inside.packager {
                 packager.push(frame, &mut inside.pieces);
+            } else if !inside.held.is_empty() || frame.joins() {
+                inside.held.push(frame.clone());
+                self.place(inside);
             }
         }
         self.take(inside);
@@ -158,31 +184,37 @@ impl Stage {
         self.take(inside);
     }
 
-    /// Where the run begins: a frame that joins, for a rung one that its source begins a segment with.
-    fn place(&self, frame: &Frame, inside: &mut Inside) -> Option<Packager> {
-        if !frame.joins() {
-            return None;
-        }
+    /// Begins the run, with a frame that joins: for a rung one that its source begins a segment with. A rung's frame may
+    /// come before its source's segment is known; then it is held for a while.
+    fn place(&self, inside: &mut Inside) {
         let cut = cut(&self.config);
-        if let Some(source) = &self.source {
-            let source = source.inside.lock();
-            if let Some(place) = source.window.place_of(frame.dts, MATCH_MICROS) {
-                inside.first = place.numbers;
-                inside.window.discontinuities = place.numbers.discontinuities;
-                return Some(Packager::joining(cut, place.numbers.segment, i64::MIN));
+        while let (Some(first), Some(last)) = (inside.held.first().cloned(), inside.held.last()) {
+            let waited = last.dts - first.dts;
+            let placed = self.source.as_ref().map(|source| {
+                let window = &source.inside.lock().window;
+                let is_known = window.reach() > first.dts + MATCH_MICROS as i64 || window.ended.is_some();
+                (window.place_of(first.dts, MATCH_MICROS), is_known)
+            });
+            match placed {
+                Some((Some(place), _)) => {
+                    inside.first = place.numbers;
+                    inside.window.discontinuities = place.numbers.discontinuities;
+                }
+                Some((None, true)) if inside.unmatched + 1 < UNMATCHED_MAX => {
+                    inside.unmatched += 1;
+                    let next = inside.held.iter().skip(1).position(|frame| frame.joins());
+                    inside.held.drain(..next.map_or(inside.held.len(), |next| next + 1));
+                    continue;
+                }
+                Some((None, false)) if waited < HELD_MICROS && inside.held.len() < HELD_MAX => return,
+                Some((None, _)) | None => inside.number_by_clock(&first, cut),
             }
-            inside.unmatched += 1;
-            if inside.unmatched < UNMATCHED_MAX {
-                return None;
+            let mut packager = Packager::joining(cut, inside.first.segment, i64::MIN);
+            for frame in std::mem::take(&mut inside.held) {
+                packager.push(&frame, &mut inside.pieces);
             }
+            inside.packager = Some(packager);
         }
-        // By the clock, so that numbers do not go back when the server begins anew.
-        let slot = u64::try_from(cut.segment.as_micros()).unwrap_or(u64::MAX).max(1);
-        inside.first.segment = inside.first.segment.max(frame.at.0 / slot);
-        let by_clock = frame.at.0 / 1_000_000 % DISCONTINUITIES_FIRST_MAX;
-        inside.first.discontinuities = inside.first.discontinuities.max(by_clock);
-        inside.window.discontinuities = inside.first.discontinuities;
-        Some(Packager::joining(cut, inside.first.segment, i64::MIN))
     }
 
     /// What the packager gave goes into the window, and those who wait for it are woken.
@@ -250,6 +282,12 @@ impl Stage {
     pub(crate) fn next_numbers(&self) -> Numbers {
         let window = &self.inside.lock().window;
         Numbers { segment: window.next + 1, discontinuities: window.discontinuities + 1 }
+    }
+
+    /// Whether it has ended before anything came of it.
+    pub(crate) fn ended_empty(&self) -> bool {
+        let window = &self.inside.lock().window;
+        window.ended.is_some() && window.kept.is_empty()
     }
 
     /// Whether it has ended.

@@ -293,6 +293,14 @@ impl Window {
         newest.map(|head| head.setup.clone())
     }
 
+    /// Until when it is known where segments begin, on the broadcast's clock.
+    pub(super) fn reach(&self) -> i64 {
+        let part =
+            self.open.as_ref().and_then(|open| open.parts.last()).map(|part| part.start + part.duration);
+        let segment = self.kept.back().map(|kept| kept.segment.head.start + kept.segment.duration);
+        part.or(segment).unwrap_or(i64::MIN)
+    }
+
     /// The place of the segment that begins at this time.
     pub(super) fn place_of(&self, dts: i64, within: u64) -> Option<At> {
         let open = self.open.as_ref().map(|open| (&open.head, self.discontinuities, open.wall));

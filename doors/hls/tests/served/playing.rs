@@ -118,9 +118,18 @@ async fn rungs_lie_beside_their_source() {
     let rung = name().rung("180p").unwrap();
     let publisher = media.publish(now(), &rung, Party::by("ladder")).unwrap();
     let mut lower = Sending::of(publisher, packets);
-    lower.pass_over(1_900);
-    sending.until(9_100);
-    lower.until(9_100);
+    // Its key frame comes before it is known that a segment of the source begins there.
+    sending.until(5_010);
+    lower.pass_over(4_950);
+    lower.until(5_010);
+    let before = world.get("/live/room~180p/video.m3u8");
+    let going_on = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        sending.until(11_100);
+        lower.until(11_100);
+    };
+    let (before, ()) = tokio::join!(before, going_on);
+    assert_eq!(before.status, 200, "{}", before.text());
     assert_eq!(addresses(world.get("/live/room.m3u8").await.text()).len(), 3);
     let mut shown = Vec::new();
     for playlist in ["room/video.m3u8", "room~180p/video.m3u8", "room/audio.m3u8"] {
