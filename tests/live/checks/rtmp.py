@@ -519,7 +519,8 @@ def rule_a_viewer_that_never_reads_costs_a_bounded_memory_and_disturbs_nobody(se
             line.connect(("127.0.0.1", server.ports["http"]))
             line.sendall(b"GET /live/neverread.flv HTTP/1.1\r\nhost: x\r\n\r\n")
             lazy.append(line)
-        time.sleep(2.5)
+        # Until as much of the broadcast is in memory as may be (live.keep_bytes_max).
+        time.sleep(6)
         before = server.rss()
         other = server.flv("/live/neverread.flv", 5)
         stamps = [stamp for kind, stamp, body in tags(other.body) if kind == VIDEO]
@@ -646,12 +647,14 @@ def rule_ffmpeg_publishes_and_plays(servers):
     from place import probe
     server = servers.shared()
     url = server.rtmp_url("byffmpeg")
-    child = subprocess.Popen(["ffmpeg", "-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=160x120:rate=25", "-f", "lavfi", "-i", "sine", "-t", "9", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-bf", "2", "-c:a", "aac", "-f", "flv", url], stderr=subprocess.PIPE)
+    child = subprocess.Popen(["ffmpeg", "-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=160x120:rate=25", "-f", "lavfi", "-i", "sine", "-t", "14", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-bf", "2", "-c:a", "aac", "-f", "flv", url], stderr=subprocess.PIPE)
     try:
         on_air(server, "byffmpeg")
         time.sleep(1)
         code, found, said = probe(url, "-rw_timeout", "8000000")
         same((code, sorted(one["codec_name"] for one in found.get("streams", [])), said), (0, ["aac", "h264"], ""), "ffprobe by RTMP")
+        code, found, said = probe(f"{server.base}/live/byffmpeg.flv")
+        same((code, sorted(one["codec_name"] for one in found.get("streams", []))), (0, ["aac", "h264"]), "ffprobe by FLV")
         code, _, said = probe(url, "-t", "2", decode=True)
         same((code, said), (0, ""), "ffmpeg by RTMP")
         same((child.wait(20), child.stderr.read()), (0, b""), "how the publisher ended")
