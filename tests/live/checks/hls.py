@@ -390,16 +390,23 @@ def rule_key_frames_far_apart_make_long_segments_with_a_target_that_holds(server
         expect(before and len(before.segments) > 1, "no segments")
 
 
-def rule_key_frames_that_come_less_often_later_leave_the_target_as_it_is(servers):
+def rule_key_frames_that_come_less_often_later_raise_the_target_once_and_no_more(servers):
+    # 4.4.3.1 wants EXT-X-TARGETDURATION to stay. Here it rises in place of segments that begin without a key frame: it
+    # must then hold for all that is listed, and never fall.
     with Show(servers, "sparser", media(gop=50, seconds=2)) as show:
         before = show.media(segments=1)
-        show.pusher.swap(media(gop=200, seconds=8))
-        end = time.monotonic() + 19
+        show.pusher.swap(media(gop=150, seconds=6))
+        seen, end = {before.target}, time.monotonic() + 15
         while time.monotonic() < end:
             found = show.get("video.m3u8")
             same(found.status, 200, "the playlist")
-            before = Media(found.text).check().follows(before)
+            now = Media(found.text).check()
+            expect(now.target >= before.target, "EXT-X-TARGETDURATION falls")
+            seen.add(now.target)
+            before.target = now.target
+            before = now.follows(before)
             time.sleep(0.25)
+        expect(len(seen) <= 2, f"EXT-X-TARGETDURATION rises again and again: {sorted(seen)}")
 
 
 def rule_a_viewer_is_counted_by_its_session_and_goes(servers):

@@ -650,7 +650,7 @@ def rule_ffmpeg_publishes_and_plays(servers):
     child = subprocess.Popen(["ffmpeg", "-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=160x120:rate=25", "-f", "lavfi", "-i", "sine", "-t", "14", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-bf", "2", "-c:a", "aac", "-f", "flv", url], stderr=subprocess.PIPE)
     try:
         on_air(server, "byffmpeg")
-        time.sleep(1)
+        time.sleep(2.5)
         code, found, said = probe(url, "-rw_timeout", "8000000")
         same((code, sorted(one["codec_name"] for one in found.get("streams", [])), said), (0, ["aac", "h264"], ""), "ffprobe by RTMP")
         code, found, said = probe(f"{server.base}/live/byffmpeg.flv")
