@@ -95,7 +95,16 @@ mod tests {
         let millis = serde_json::from_str::<Holder>("{\"span\":\"1250ms\"}").unwrap();
         assert_eq!(millis.span, Duration::from_millis(1250));
         assert_eq!(serde_json::to_string(&millis).unwrap(), "{\"span\":\"1250ms\"}");
-        for bad in ["\"-1ms\"", "\"ms\"", "-1", "\"\"", "\"1w\"", "1.5", "\"99999999999999999999d\"", "9999999999999"] {
+        for bad in [
+            "\"-1ms\"",
+            "\"ms\"",
+            "-1",
+            "\"\"",
+            "\"1w\"",
+            "1.5",
+            "\"99999999999999999999d\"",
+            "9999999999999",
+        ] {
             assert_eq!(read(bad), None, "{bad}");
         }
         for (seconds, text) in [(0, "0s"), (59, "59s"), (900, "15m"), (43_200, "12h"), (86_400, "1d")] {
