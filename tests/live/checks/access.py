@@ -131,7 +131,7 @@ def rule_mosquitto_sees_states_and_its_chat_is_seen(servers):
     pusher = Pusher(server.rtmp, "mosquito", media())
     try:
         soon(lambda: server.view("mosquito"), "not on air")
-        hears = subprocess.Popen(["mosquitto_sub", "-p", str(server.ports["mqtt"]), "-t", "live/live/mosquito/#", "-t", "live/live/mosquito", "-v", "-W", "5"], stdout=subprocess.PIPE, text=True)
+        hears = subprocess.Popen(["mosquitto_sub", "-p", str(server.ports["mqtt"]), "-t", "live/live/mosquito/#", "-t", "live/live/mosquito", "-v", "-W", "5"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         time.sleep(0.8)
         for number in range(5):
             subprocess.run(["mosquitto_pub", "-p", str(server.ports["mqtt"]), "-t", "live/live/mosquito/chat", "-m", json.dumps({"text": f"bite {number}"})], check=True, timeout=5)
