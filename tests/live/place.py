@@ -130,7 +130,13 @@ class Server:
             config = config.replace(f"@{key}@", str(value))
         self.config.write_text(config)
         self.process = None
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            if self.process:
+                self.kill()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
 
     def start(self):
         (self.data / "run.json").unlink(missing_ok=True)
