@@ -48,7 +48,8 @@ pub(crate) fn heads(setup: &Setup, at_millis: i64, to: Audience, into: &mut Byte
             stream
         }
     };
-    message(Kind::Data, at_millis, stream, &[&wrapper, &flv::metadata(setup)], into);
+    // With the time 0: ffmpeg takes a later one for a stream of subtitles.
+    message(Kind::Data, 0, stream, &[&wrapper, &flv::metadata(setup)], into);
     for track in [&setup.video, &setup.audio].into_iter().flatten() {
         let header = flv::body::sequence_header(track);
         if !header.is_empty() {

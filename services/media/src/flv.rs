@@ -71,9 +71,10 @@ pub fn put_frame(frame: &Frame, into: &mut BytesMut) {
     }
 }
 
-/// Appends `onMetaData` and the configurations as tags.
+/// Appends `onMetaData` and the configurations as tags. What is said of the whole stream has the time 0: ffmpeg takes a
+/// later one for a stream of subtitles.
 pub fn put_headers(setup: &Setup, dts_millis: i64, into: &mut BytesMut) {
-    put_tag(Kind::Data, dts_millis, &[&metadata(setup)], into);
+    put_tag(Kind::Data, 0, &[&metadata(setup)], into);
     for track in [&setup.video, &setup.audio].into_iter().flatten() {
         let header = body::sequence_header(track);
         if !header.is_empty() {

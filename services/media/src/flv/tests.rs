@@ -393,8 +393,11 @@ fn the_head_of_a_file_says_what_is_in_it() {
     assert_eq!((flags(&[Codec::H264, Codec::Aac]), flags(&[Codec::Av1]), flags(&[Codec::Mp3])), (5, 1, 4));
     let setup = setup(&[Codec::H264], Bytes::new());
     assert_eq!(head(&setup)[13..], headers(&setup, 0)[..]);
+    let headers = headers(&setup, 0x1_1234_5678);
+    assert_eq!(headers[4..8], [0; 4], "what is said of the whole stream has no time");
     // 32 bits of the time, the highest behind the others.
-    assert_eq!(headers(&setup, 0x1_1234_5678)[4..8], [0x34, 0x56, 0x78, 0x12]);
+    let script_bytes = usize::from(headers[2]) << 8 | usize::from(headers[3]);
+    assert_eq!(headers[11 + script_bytes + 4..][4..8], [0x34, 0x56, 0x78, 0x12]);
 }
 
 #[test]
