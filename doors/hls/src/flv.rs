@@ -109,7 +109,10 @@ impl Stream for Tags {
                     this.waiting.push_back(flv::block(&block));
                     this.setup = Some(block.setup().clone());
                 }
-                Fed::Skipped(blocks) => this.viewer.skipped(blocks),
+                Fed::Skipped(blocks) => {
+                    this.viewer.skipped(blocks);
+                    this.waiting.push_back(flv::skipped(blocks));
+                }
                 Fed::Ended => return Poll::Ready(None),
             }
         }

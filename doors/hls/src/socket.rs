@@ -73,6 +73,8 @@ impl Connection for Watching {
                     });
                     out.calls.push(Call::Sent(bytes as u64));
                 }
+                // Before the first block there is no head that a tag could stand behind.
+                Delivery::Skipped(blocks) if self.setup.is_some() => out.packets.push(&flv::skipped(blocks)),
                 Delivery::Skipped(_) | Delivery::Note(_) => {}
                 Delivery::Ended => out.close(OVER),
                 Delivery::Leave(reason) => {

@@ -15,6 +15,7 @@ pub use self::{
     metadata::{METADATA_BYTES_MAX, metadata},
 };
 use crate::{
+    amf::{self, Value},
     block::{Block, Form},
     frame::{Frame, Kind},
     track::Setup,
@@ -60,6 +61,18 @@ pub fn block(block: &Block) -> Bytes {
         into.freeze()
     };
     block.form(Form::Flv, encode).clone()
+}
+
+/// What tells a viewer that so many blocks were passed over, since it was too slow: a script tag `onSkip` with `blocks`,
+/// which players that do not know it pass over.
+#[must_use]
+pub fn skipped(blocks: u64) -> Bytes {
+    let mut body = BytesMut::new();
+    amf::write_str("onSkip", &mut body);
+    amf::write(&Value::object([("blocks", Value::Number(blocks as f64))]), &mut body);
+    let mut into = BytesMut::new();
+    put_tag(Kind::Data, 0, &[&body], &mut into);
+    into.freeze()
 }
 
 /// Appends a frame as a tag: for recordings, and for what reads FLV from a pipe. A frame of 16 MiB or more has no place

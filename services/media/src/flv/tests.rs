@@ -401,6 +401,16 @@ fn the_head_of_a_file_says_what_is_in_it() {
 }
 
 #[test]
+fn who_was_too_slow_is_told_by_a_tag_that_others_pass_over() {
+    let tag = skipped(12);
+    assert_eq!((tag[0], &tag[4..8]), (18, &[0; 4][..]));
+    let said = crate::amf::read_all(&tag[11..tag.len() - 4]).unwrap();
+    assert_eq!(said[0].as_str(), Some("onSkip"));
+    assert_eq!(said[1].get("blocks"), Some(&Value::Number(12.0)));
+    assert_eq!(tag[tag.len() - 4..], (tag.len() as u32 - 4).to_be_bytes());
+}
+
+#[test]
 fn streams_that_are_none_are_refused_at_once() {
     assert_eq!(demux(b"GET ", 1).1, Some(FlvError::NotFlv));
     assert_eq!(demux(b"FLV\x02", 4).1, Some(FlvError::NotFlv));
