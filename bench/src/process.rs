@@ -39,6 +39,7 @@ impl Process {
         let child = Command::new(binary()?)
             .env_remove("YIZHAN_BIN")
             .args(["serve", "--dev", "--set", "http.listen=127.0.0.1:0", "--set", "socket.tcp=127.0.0.1:0"])
+            .args(["--set", "mqtt.tcp=127.0.0.1:0", "--set", "rtmp.tcp=127.0.0.1:0"])
             // All clients come from one address here.
             .args([
                 "--set",

@@ -43,7 +43,7 @@ impl Server {
         let log = File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_yizhan"))
             .args(["serve", "--set", "http.listen=127.0.0.1:0", "--set", "socket.tcp=127.0.0.1:0"])
-            .args(["--set", "mqtt.tcp=127.0.0.1:0", "--data"])
+            .args(["--set", "mqtt.tcp=127.0.0.1:0", "--set", "rtmp.tcp=127.0.0.1:0", "--data"])
             .arg(folder.path().join("data"))
             .args(arguments)
             .env_clear()
@@ -328,6 +328,8 @@ fn a_second_server_on_the_same_folder_is_refused() {
         "socket.tcp=127.0.0.1:0",
         "--set",
         "mqtt.tcp=127.0.0.1:0",
+        "--set",
+        "rtmp.tcp=127.0.0.1:0",
     ]);
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -40,7 +40,7 @@ impl Server {
         let log = File::create(folder.path().join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_yizhan"))
             .args(["serve", "--set", "http.listen=127.0.0.1:0", "--set", "socket.tcp.listen=[]"])
-            .args(["--set", "mqtt.tcp.listen=[]", "--data"])
+            .args(["--set", "mqtt.tcp.listen=[]", "--set", "rtmp.tcp.listen=[]", "--data"])
             .arg(folder.path().join("data"))
             .env_clear()
             .stdin(Stdio::null())

@@ -30,7 +30,7 @@ impl Server {
         std::fs::write(&file, format!("{config}\n[http]\nlisten = '127.0.0.1:0'\n[socket]\ntcp = []\n"))
             .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_yizhan"))
-            .args(["serve", "--set", "mqtt.tcp=127.0.0.1:0", "--config"])
+            .args(["serve", "--set", "mqtt.tcp=127.0.0.1:0", "--set", "rtmp.tcp=127.0.0.1:0", "--config"])
             .arg(file)
             .arg("--data")
             .arg(folder.path().join("data"))
@@ -273,7 +273,7 @@ fn a_taken_port_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_yizhan"))
         .args(["serve", "--dev", "--set", "http.listen=127.0.0.1:0", "--set", "socket.tcp=127.0.0.1:0"])
-        .args(["--set", &format!("mqtt.tcp={taken}"), "--data"])
+        .args(["--set", &format!("mqtt.tcp={taken}"), "--set", "rtmp.tcp=127.0.0.1:0", "--data"])
         .arg(folder.path().join("data"))
         .env_clear()
         .output()

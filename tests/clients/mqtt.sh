@@ -17,7 +17,7 @@ if [[ $# -eq 0 ]]; then
   server=
   trap '[[ -n $server ]] && kill $server 2>/dev/null && wait $server 2>/dev/null; rm -rf "$folder"' EXIT
   data=$folder/data
-  settings=(--set http.listen=127.0.0.1:0 --set socket.tcp=127.0.0.1:0 --set mqtt.tcp=127.0.0.1:0)
+  settings=(--set http.listen=127.0.0.1:0 --set socket.tcp=127.0.0.1:0 --set mqtt.tcp=127.0.0.1:0 --set rtmp.tcp=127.0.0.1:0)
   # Each client tries a wrong password, and none is barred for it.
   settings+=(--set identity.attempts.free=1000)
   if command -v openssl >/dev/null; then

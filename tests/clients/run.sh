@@ -15,7 +15,7 @@ if [[ $# -eq 0 ]]; then
   [[ -x $binary ]] || { echo "$binary is not built"; exit 2; }
   data=$(mktemp -d)
   # Variables of this name are the server's settings, and YIZHAN_BIN is none.
-  env -u YIZHAN_BIN "$binary" serve --dev --data "$data" --set http.listen=127.0.0.1:0 --set socket.tcp=127.0.0.1:0 --set mqtt.tcp=127.0.0.1:0 >"$data.log" 2>&1 &
+  env -u YIZHAN_BIN "$binary" serve --dev --data "$data" --set http.listen=127.0.0.1:0 --set socket.tcp=127.0.0.1:0 --set mqtt.tcp=127.0.0.1:0 --set rtmp.tcp=127.0.0.1:0 >"$data.log" 2>&1 &
   server=$!
   trap 'kill $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "$data" "$data.log"' EXIT
   for _ in $(seq 600); do

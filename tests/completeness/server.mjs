@@ -39,6 +39,8 @@ listen = "${server.url.slice(7)}"
 tcp = "127.0.0.1:${await freePort()}"
 [mqtt]
 tcp = "127.0.0.1:${await freePort()}"
+[rtmp]
+tcp = []
 [identity.jwt]
 secret = "${SECRET}"
 [identity.rates.user]

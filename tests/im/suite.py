@@ -89,7 +89,7 @@ class Server:
         (self.data / "run.json").unlink(missing_ok=True)
         said = [str(self.binary), "serve", *(["--dev"] if self.dev else []), "--data", str(self.data)]
         names = {"http": "http.listen", "tcp": "socket.tcp", "mqtt": "mqtt.tcp"}
-        for setting in [f"{names[door]}=127.0.0.1:{port}" for door, port in self.ports.items()] + self.settings:
+        for setting in [f"{names[door]}=127.0.0.1:{port}" for door, port in self.ports.items()] + ["rtmp.tcp=127.0.0.1:0"] + self.settings:
             said += ["--set", setting]
         self.process = subprocess.Popen(said, stdout=open(self.log, "ab"), stderr=subprocess.STDOUT)
 

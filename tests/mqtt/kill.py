@@ -35,6 +35,8 @@ listen = "127.0.0.1:{http}"
 tcp = "127.0.0.1:{tcp}"
 [mqtt]
 tcp = "127.0.0.1:{mqtt}"
+[rtmp]
+tcp = []
 [identity]
 anonymous = "open"
 [identity.rates.anonymous]

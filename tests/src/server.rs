@@ -58,7 +58,7 @@ impl Server {
             .arg("--data")
             .arg(data)
             .args(["--set", "http.listen=127.0.0.1:0", "--set", "socket.tcp=127.0.0.1:0"])
-            .args(["--set", "mqtt.tcp=127.0.0.1:0"])
+            .args(["--set", "mqtt.tcp=127.0.0.1:0", "--set", "rtmp.tcp=127.0.0.1:0"])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log can be written"))

@@ -280,6 +280,8 @@ fn a_second_server_on_the_same_folder_is_refused() {
             "socket.tcp=127.0.0.1:0",
             "--set",
             "mqtt.tcp=127.0.0.1:0",
+            "--set",
+            "rtmp.tcp=127.0.0.1:0",
             "--data",
         ])
         .arg(folder.path().join("data"))

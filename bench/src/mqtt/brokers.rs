@@ -147,6 +147,7 @@ fn yizhan(folder: &Path) -> Result<Command> {
         "http.listen=127.0.0.1:0",
         "socket.tcp=127.0.0.1:0",
         "mqtt.tcp=127.0.0.1:0",
+        "rtmp.tcp=127.0.0.1:0",
         "limits.address_connections_max=1000000",
         "limits.address_rate_max=1000000",
     ] {

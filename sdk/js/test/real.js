@@ -12,7 +12,7 @@ export class RealServer {
   /** Starts it with `--dev` over a data folder, and waits until it listens. */
   static async start(data, { http = '127.0.0.1:0', sets = [] } = {}) {
     const server = new RealServer();
-    const all = [`http.listen=${http}`, 'socket.tcp=127.0.0.1:0', 'mqtt.tcp=127.0.0.1:0', ...sets].flatMap((set) => ['--set', set]);
+    const all = [`http.listen=${http}`, 'socket.tcp=127.0.0.1:0', 'mqtt.tcp=127.0.0.1:0', 'rtmp.tcp=127.0.0.1:0', ...sets].flatMap((set) => ['--set', set]);
     // Variables of this name are the server's settings, and YIZHAN_BIN is none.
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('YIZHAN_')));
     server.child = spawn(binary, ['serve', '--dev', '--data', data, ...all], { env, stdio: ['ignore', 'pipe', 'pipe'] });
