@@ -64,7 +64,7 @@ pub(crate) fn add_spaces(spaces: &mut IndexMap<String, SpaceConfig>) {
         ..of("live/+/+/gifts", KeepConfig::Disk, LagConfig::CatchUp)
     };
     for (name, space) in [
-        ("broadcasts", of("live/#", KeepConfig::Nothing, LagConfig::Latest)),
+        ("broadcasts", of("live/+/+", KeepConfig::Nothing, LagConfig::Latest)),
         ("broadcast-chat", chat),
         ("broadcast-gifts", gifts),
     ] {

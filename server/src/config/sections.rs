@@ -52,7 +52,7 @@ pub(crate) struct Config {
     #[cfg(feature = "chat")]
     pub(crate) chat: yizhan_chat::Config,
     /// Live streaming: broadcasts `rtmp://HOST/live/NAME`, who may publish and watch them, their chats under
-    /// `live/APP/NAME`. Their spaces are `broadcasts` (`live/#`), `broadcast-chat` and `broadcast-gifts`; one of these
+    /// `live/APP/NAME`. Their spaces are `broadcasts` (`live/+/+`), `broadcast-chat` and `broadcast-gifts`; one of these
     /// names in the config stands instead.
     #[cfg(feature = "live")]
     pub(crate) live: yizhan_media::Config,

@@ -1,4 +1,4 @@
-//! The service `live`: it owns the topics `live/#` of the hub. What it says of broadcasts there is the server's alone;
+//! The service `live`: it owns the topics `live/APP/NAME` and all below of the hub. What it says of broadcasts there is the server's alone;
 //! people speak and give in `live/APP/NAME/chat` and `…/gifts`, and ask for the rest (`live/list`).
 //!
 //! Read in this order: [`seams`], `places` (topics), [`denied`], [`op`], `rooms` (what is remembered beside the picture),

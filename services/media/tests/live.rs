@@ -87,8 +87,7 @@ async fn only_the_server_says_what_is_on_air() {
     let room = name("room");
     let _publisher = world.on_air(&room, Some("ann"), 100).await;
     for user in ["ann", "bob", ROOT, "anonymous"] {
-        for topic in ["live/live/room", "live/live", "live/live/room/x", "live/x", "live/live/room~720p/chat"]
-        {
+        for topic in ["live/live/room", "live/live/room/x", "live/live/room~720p/chat"] {
             let topic = yizhan_hub::Topic::new(topic).unwrap();
             assert_eq!(
                 world.put(user, &topic, json!({ "text": "x" })).await.unwrap_err().code,

@@ -3,7 +3,7 @@
 use crate::Name;
 
 /// What the service owns.
-pub(crate) const TOPICS: &str = "live/#";
+pub(crate) const TOPICS: &str = "live/+/+/#";
 /// What the topic of a broadcast's chat ends with.
 pub(crate) const CHAT: &str = "chat";
 /// What the topic of its gifts ends with.

@@ -208,7 +208,7 @@ impl World {
         };
         let (hub, work) = Hub::open(Options {
             spaces: vec![
-                space("live", "live/#", Keep::Nothing),
+                space("live", "live/+/+", Keep::Nothing),
                 space("live-gifts", "live/+/+/gifts", Keep::Memory(Limits::NONE)),
                 space("rest", "#", Keep::Nothing),
             ],
