@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     fmt,
-    future::poll_fn,
     net::IpAddr,
     sync::{
         Arc, OnceLock,
@@ -190,11 +189,6 @@ impl Viewer {
     /// Ready when it is to go. One task at a time may wait.
     pub fn poll_kicked(&self, cx: &mut Context<'_>) -> Poll<Arc<str>> {
         self.seated.told.poll(cx)
-    }
-
-    /// Waits until it is to go.
-    pub async fn until_kicked(&self) -> Arc<str> {
-        poll_fn(|cx| self.poll_kicked(cx)).await
     }
 }
 
